@@ -1,0 +1,37 @@
+"""Hyperparameter search for people who care how well their models generalise."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hpo.errors import HpoError as HpoError
+    from hpo.report.best import load_best as load_best
+    from hpo.study import StudyResult as StudyResult
+    from hpo.study import load_study as load_study
+    from hpo.study import run as run
+    from hpo.trainable import Trainable as Trainable
+    from hpo.trainable import Trial as Trial
+    from hpo.trainable import TrialStopped as TrialStopped
+
+__version__ = "0.1.0"
+
+# Looked up on first use: `import hpo` in a training script must not load ray, optuna or mlflow.
+_WHERE = {
+    "HpoError": "hpo.errors",
+    "StudyResult": "hpo.study",
+    "Trainable": "hpo.trainable",
+    "Trial": "hpo.trainable",
+    "TrialStopped": "hpo.trainable",
+    "load_best": "hpo.report.best",
+    "load_study": "hpo.study",
+    "run": "hpo.study",
+}
+__all__ = list(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'hpo' has no attribute {name!r}")
+    return getattr(importlib.import_module(_WHERE[name]), name)

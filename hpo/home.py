@@ -1,0 +1,114 @@
+"""Where things lie on disk: the home folder and a study's folder in it."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from hpo.errors import InputError
+
+STUDY_NAME = re.compile(r"[a-z0-9_-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class StudyFolder:
+    """The files of one study."""
+
+    root: Path
+
+    @property
+    def name(self) -> str:
+        return self.root.name
+
+    @property
+    def study_file(self) -> Path:
+        """The study file as it was submitted, byte for byte."""
+        return self.root / "study.yaml"
+
+    @property
+    def spec(self) -> Path:
+        """The study as it was understood: resolved space, settings and identity."""
+        return self.root / "spec.json"
+
+    @property
+    def journal(self) -> Path:
+        return self.root / "journal.jsonl"
+
+    @property
+    def best(self) -> Path:
+        return self.root / "best.json"
+
+    @property
+    def report(self) -> Path:
+        """A folder with the summary and its plots."""
+        return self.root / "report"
+
+    @property
+    def log(self) -> Path:
+        """What the engine said while the study ran."""
+        return self.root / "engine.log"
+
+    def trial(self, number: int) -> Path:
+        return self.root / "trials" / f"{number:06d}"
+
+    def metrics(self, number: int) -> Path:
+        return self.trial(number) / "metrics.jsonl"
+
+    def traceback(self, number: int) -> Path:
+        return self.trial(number) / "traceback.txt"
+
+    def checkpoint(self, number: int) -> Path:
+        return self.trial(number) / "checkpoint"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """`$HPO_HOME`, or `.hpo/` in the working folder."""
+
+    root: Path
+
+    @classmethod
+    def default(cls) -> Home:
+        return cls(Path(os.environ.get("HPO_HOME") or ".hpo").absolute())
+
+    @property
+    def tracking_uri(self) -> str:
+        return f"sqlite:///{self.root / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts"
+
+    def study(self, name: str) -> StudyFolder:
+        """The folder of the study `name`, which cannot lie outside the home.
+
+        Raises:
+            InputError: the name is not 1 to 64 of `a-z 0-9 - _`.
+        """
+        if not STUDY_NAME.fullmatch(name):
+            raise InputError(f"a study's name is 1 to 64 of a-z 0-9 - _, got {name!r}")
+        return StudyFolder(self.root / "studies" / name)
+
+    def studies(self) -> list[StudyFolder]:
+        """Every study here, by name."""
+        found = (self.root / "studies").glob("*/spec.json")
+        return sorted((StudyFolder(path.parent) for path in found), key=lambda s: s.name)
+
+    def make(self) -> None:
+        """Creates the folder.
+
+        Raises:
+            InputError: it cannot be created or written to.
+        """
+        probe = self.root / ".writable"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise InputError(
+                f"the home folder {self.root} cannot be written: {error.strerror or error}",
+                "make it writable, or set HPO_HOME to a folder that is",
+            ) from error

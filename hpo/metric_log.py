@@ -1,0 +1,56 @@
+"""A trial's reports on disk: one JSON object a line, appended as they come.
+
+A line counts once its newline is there: what a crash left half written is cut off before the next
+append and is never read. A step reported again (by a trial that ran on from an older checkpoint)
+replaces the earlier one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from pathlib import Path
+
+from hpo.records import Report
+
+
+def append(path: Path, report: Report) -> None:
+    """Appends one report and makes it durable."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # JSON has no NaN and no infinity: they are written as "nan", "inf" and "-inf".
+    metrics = {k: v if math.isfinite(v) else str(v) for k, v in report.metrics.items()}
+    line = json.dumps({"step": report.step, "time": report.time, "metrics": metrics})
+    with path.open("ab+") as file:
+        cut_torn_line(path)
+        file.write(line.encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def cut_torn_line(path: Path) -> None:
+    """Removes bytes after the last newline; a file that ends with one is left alone."""
+    with path.open("rb+") as file:
+        end = file.seek(0, os.SEEK_END)
+        if end == 0:
+            return
+        file.seek(end - 1)
+        if file.read(1) == b"\n":
+            return
+        file.seek(0)
+        keep = file.read().rfind(b"\n") + 1
+        file.truncate(keep)
+
+
+def read(path: Path) -> list[Report]:
+    """All reports, by step; none if the trial has not reported."""
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    by_step: dict[int, Report] = {}
+    for line in text[: text.rfind(b"\n") + 1].splitlines():
+        entry = json.loads(line)
+        metrics = {name: float(value) for name, value in entry["metrics"].items()}
+        by_step[entry["step"]] = Report(entry["step"], metrics, entry["time"])
+    return [by_step[step] for step in sorted(by_step)]

@@ -1,0 +1,138 @@
+"""The small nouns that cross the borders between search, execution, tracking and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+Json = Any  # None, bool, int, float, str, list or dict of these; Python's typing has no name for it
+Direction = Literal["minimize", "maximize"]
+
+
+class State(StrEnum):
+    """Where a trial stands. All but `RUNNING` are final; a lost trial goes back to `RUNNING`."""
+
+    RUNNING = "running"
+    COMPLETE = "complete"
+    PRUNED = "pruned"
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out_of_memory"
+    FAILED = "failed"
+
+
+class Decision(StrEnum):
+    """What a trial does after a report."""
+
+    GO_ON = "go on"
+    PRUNE = "prune"  # the pruner ends it
+    DIVERGE = "diverge"  # a loss or the objective was not finite
+    PAUSE = "pause"  # the study is being stopped: it continues later from its checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class TrialSpec:
+    """One trial as handed to a worker.
+
+    Args:
+        number: from 0, unique in the study.
+        config: the concrete config, as JSON.
+        seed: derived from the study's seed and `number`; in [0, 2**31).
+        lease: tells two executions of one number apart; results under an old lease are ignored.
+    """
+
+    number: int
+    config: Mapping[str, Json]
+    seed: int
+    lease: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Metrics at one step (from 1) of one trial. `time` is Unix time in seconds."""
+
+    step: int
+    metrics: Mapping[str, float]
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an execution ended.
+
+    Args:
+        state: a final state.
+        metrics: what the trainable returned.
+        reason: one line for people; empty when complete.
+        traceback: of an exception in the trainable.
+    """
+
+    state: State
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialRecord:
+    """A trial as the record has it.
+
+    Args:
+        params: searched values by parameter name (dotted path).
+        value: the objective; `None` unless complete (or pruned: its last report).
+        metrics: final metrics as returned by the trainable.
+        started, finished: Unix time in seconds; `finished` is `None` while running.
+        steps: the last step reported, 0 if none.
+    """
+
+    number: int
+    state: State
+    config: Mapping[str, Json]
+    params: Mapping[str, Json]
+    value: float | None
+    metrics: Mapping[str, float]
+    reason: str
+    started: float
+    finished: float | None
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Objective:
+    """The metric a study is about, and which way is better."""
+
+    metric: str
+    direction: Direction = "minimize"
+
+    def better(self, a: float, b: float) -> bool:
+        """Whether `a` is strictly better than `b`."""
+        return a < b if self.direction == "minimize" else a > b
+
+    def rank(self, value: float) -> float:
+        """A key that sorts the best value first."""
+        return value if self.direction == "minimize" else -value
+
+
+@dataclass(frozen=True, slots=True)
+class StudyCard:
+    """What a tracker must know of a study: its identity and what it is about.
+
+    Args:
+        id: made once, when the study is created; a study of the same name made anew has another.
+        file_text: the study file as it was submitted.
+        space: the resolved search space, as JSON.
+    """
+
+    name: str
+    id: str
+    objective: Objective
+    file_text: str
+    space: Json
+    trials: int | None
+
+
+def best_trial(trials: list[TrialRecord], objective: Objective) -> TrialRecord | None:
+    """The complete trial with the best value; of equals, the first."""
+    complete = [t for t in trials if t.state is State.COMPLETE and t.value is not None]
+    return min(complete, key=lambda t: (objective.rank(t.value or 0.0), t.number), default=None)

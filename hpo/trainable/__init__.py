@@ -1,0 +1,15 @@
+"""The contract between search and training."""
+
+from hpo.trainable.contract import FunctionTrainable, Trainable
+from hpo.trainable.loading import BUILTIN, load
+from hpo.trainable.trial import Trial, TrialStopped, check_metrics
+
+__all__ = [
+    "BUILTIN",
+    "FunctionTrainable",
+    "Trainable",
+    "Trial",
+    "TrialStopped",
+    "check_metrics",
+    "load",
+]

@@ -1,0 +1,90 @@
+"""The contract between search and training.
+
+A trainable is a function `train(config, trial) -> dict | None`, or an object of a subclass of
+`Trainable` that knows more about itself. The built-in trainer is one of the latter, and has no
+other way in than users have.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from hpo.records import Json
+from hpo.trainable.trial import Trial
+
+Config = Any  # an instance of `config_type`, or a plain dict where there is none
+
+
+class Trainable(ABC):
+    """What runs a trial.
+
+    Attributes:
+        config_type: the Pydantic model of a config; `None` for a plain dict.
+        metrics: the names of the metrics every report carries, for a config of the study; asked
+            before anything runs. `None` when only running can tell.
+    """
+
+    config_type: type[BaseModel] | None = None
+
+    def metrics(self, config: Config) -> frozenset[str] | None:
+        return None
+
+    def check(self, config: Config, folder: Path) -> None:
+        """Whether this config could run here: data present and usable, for example.
+
+        Called in the driver before the first trial, for configs that together take every choice of
+        the space at least once. May be slow, but not as slow as training.
+
+        Raises:
+            InputError: it could not.
+        """
+        return None
+
+    @abstractmethod
+    def run(self, config: Config, trial: Trial) -> Mapping[str, float] | None:
+        """Trains, reporting as it goes, and returns final metrics.
+
+        Must start from `trial.checkpoint_dir` if something was saved there. Must let
+        `TrialStopped` pass. What it returns, merged over the last report, is the trial's result.
+        """
+
+    def test(self, config: Config, trial: Trial) -> Mapping[str, float]:
+        """Test metrics of a complete trial, from what it left in `trial.checkpoint_dir`.
+
+        Called once, for the best trial, when the study is complete; never during the search.
+        `trial.report` must not be called.
+        """
+        return {}
+
+    def rescale(self, config: Json, batch_size: int) -> Json:
+        """The config moved to another batch size by its own coupling rule.
+
+        Raises:
+            InputError: configs of this trainable have no coupled batch size.
+        """
+        from hpo.errors import InputError
+
+        raise InputError(
+            "this trainable has no rule that couples batch size and learning rate",
+            "only configs with a batch_lr section can be moved to another batch size",
+        )
+
+
+class FunctionTrainable(Trainable):
+    """The user's own function."""
+
+    def __init__(
+        self,
+        function: Callable[[Config, Trial], Mapping[str, float] | None],
+        config_type: type[BaseModel] | None,
+    ) -> None:
+        self.function = function
+        self.config_type = config_type
+
+    def run(self, config: Config, trial: Trial) -> Mapping[str, float] | None:
+        return self.function(config, trial)

@@ -1,0 +1,138 @@
+"""From the text in a study file to a trainable."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel
+
+from hpo.errors import TrainableError
+from hpo.trainable.contract import FunctionTrainable, Trainable
+
+BUILTIN = "builtin"
+_ALIASES = {BUILTIN: "hpo.train.builtin:trainer"}
+
+
+def load(reference: str, folder: Path) -> Trainable:
+    """The trainable named by `builtin` or `package.module:name`.
+
+    The module is looked up in `folder` (the study file's) first, then as Python does. `folder` stays
+    on `sys.path`, since the module may import its neighbours later.
+
+    Raises:
+        TrainableError: there is no such module or name, importing it fails, or the function's
+            signature is not `(config, trial)`.
+    """
+    module_name, separator, name = _ALIASES.get(reference, reference).partition(":")
+    if not (separator and module_name and name):
+        raise TrainableError(
+            f"a trainable is 'builtin' or 'package.module:function', got {reference!r}"
+        )
+    found = _import(module_name, folder, reference)
+    for part in name.split("."):
+        if not hasattr(found, part):
+            names = [n for n, v in vars(found).items() if callable(v) and not n.startswith("_")]
+            raise TrainableError(
+                f"{reference!r}: module {module_name} has no {part!r}",
+                f"it has: {', '.join(sorted(names))}" if names else "",
+            )
+        found = getattr(found, part)
+    if isinstance(found, Trainable):
+        return found
+    if inspect.isclass(found) or not callable(found):
+        raise TrainableError(
+            f"{reference!r} must be a function or an instance of hpo.Trainable, "
+            f"got {found if inspect.isclass(found) else type(found).__name__}"
+        )
+    return FunctionTrainable(found, _config_type(found, reference))
+
+
+def _import(module_name: str, folder: Path, reference: str) -> Any:
+    path = str(folder.resolve())
+    if path in sys.path:
+        sys.path.remove(path)
+    sys.path.insert(0, path)
+    _forget_namesake(module_name.partition(".")[0], folder.resolve())
+    importlib.invalidate_caches()
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
+            raise TrainableError(
+                f"{reference!r}: there is no module {error.name!r}",
+                f"it is looked up in {folder} first, then among the installed packages",
+            ) from None
+        raise TrainableError(
+            f"{reference!r}: importing {module_name} needs {error.name!r}, which is not installed",
+            f"install it where hpo runs: pip install {error.name}",
+        ) from error
+    except Exception as error:
+        where = _last_place(error)
+        raise TrainableError(
+            f"{reference!r}: importing {module_name} failed: {type(error).__name__}: {error}{where}"
+        ) from error
+
+
+def _forget_namesake(top: str, folder: Path) -> None:
+    """Two studies in two folders may both have a `train.py`: the one of this folder is meant."""
+    here = folder / f"{top}.py"
+    if not here.exists():
+        here = folder / top / "__init__.py"
+    loaded = getattr(sys.modules.get(top), "__file__", None)
+    if here.exists() and loaded and not os.path.samefile(loaded, here):
+        for name in [n for n in sys.modules if n == top or n.startswith(top + ".")]:
+            del sys.modules[name]
+
+
+def _last_place(error: BaseException) -> str:
+    traceback = error.__traceback__
+    place = ""
+    while traceback:
+        frame = traceback.tb_frame
+        if "importlib" not in frame.f_code.co_filename and "hpo/trainable" not in (
+            frame.f_code.co_filename
+        ):
+            place = f" ({frame.f_code.co_filename}:{traceback.tb_lineno})"
+        traceback = traceback.tb_next
+    return place
+
+
+def _config_type(function: Callable[..., Any], reference: str) -> type[BaseModel] | None:
+    """The Pydantic model that the function's first parameter is annotated with."""
+    signature = inspect.signature(function)
+    positional = [
+        p
+        for p in signature.parameters.values()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    required_keywords = [
+        p
+        for p in signature.parameters.values()
+        if p.kind is p.KEYWORD_ONLY and p.default is p.empty
+    ]
+    extra = [p for p in positional[2:] if p.default is p.empty]
+    if len(positional) < 2 or extra or required_keywords:
+        raise TrainableError(
+            f"{reference!r} must take (config, trial), its signature is {signature}",
+            "write: def train(config: MyConfig, trial: hpo.Trial) -> dict",
+        )
+    try:
+        annotation = get_type_hints(function).get(positional[0].name)
+    except Exception as error:
+        raise TrainableError(
+            f"{reference!r}: the annotations of its signature {signature} cannot be read: {error}"
+        ) from error
+    if annotation is None or annotation is dict or getattr(annotation, "__origin__", None) is dict:
+        return None
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return annotation
+    raise TrainableError(
+        f"{reference!r}: its first parameter is annotated {annotation!r}",
+        "annotate it with a Pydantic model, or with dict, or not at all",
+    )
