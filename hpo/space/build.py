@@ -44,8 +44,11 @@ class Builder:
         return self._node(self.document.data, (), "", shape) or Fixed(None)
 
     def refuse(self, at: Keys, message: str, key: bool = False, name: Keys | None = None) -> None:
-        path = ".".join(p for p in (self.prefix, dotted(at if name is None else name)) if p)
-        self.mistakes.append(Mistake(self.document.place(at, key), path, message))
+        """Notes a mistake at `at` in the document, unless that place has one already."""
+        path = _join(self.prefix, dotted(config_path(at if name is None else name)))
+        place = self.document.place(at, key)
+        if not any(m.place == place and m.path == path for m in self.mistakes):
+            self.mistakes.append(Mistake(place, path, message))
 
     def _node(self, value: Json, at: Keys, name: str, shape: Shape) -> Node | None:
         if is_distribution(value):
@@ -70,7 +73,8 @@ class Builder:
                 self._node(child, (*at, i), _join(name, str(i)), shape.element(i))
                 for i, child in enumerate(value)
             ]
-            return Array(tuple(Fixed(None) if n is None else n for n in items), at)
+            filled = (n or Fixed(None, (*at, i)) for i, n in enumerate(items))
+            return Array(tuple(filled), at)
         return Fixed(value, at)
 
     def _choices(self, value: dict[str, Json], at: Keys, name: str, shape: Shape) -> Node | None:
@@ -94,7 +98,8 @@ class Builder:
                 return None
         texts = labels(options)
         nodes = tuple(
-            self._node(option, (*at, "choices", i), _join(name, text), shape) or Fixed(None)
+            self._node(option, (*at, "choices", i), _join(name, text), shape)
+            or Fixed(None, (*at, "choices", i))
             for i, (option, text) in enumerate(zip(options, texts, strict=True))
         )
         return Choices(name, nodes, texts, at)
@@ -169,4 +174,15 @@ def _is_number(value: Any) -> bool:
 
 
 def _join(name: str, part: str) -> str:
-    return f"{name}.{part}" if name else part
+    return f"{name}.{part}" if name and part else name or part
+
+
+def config_path(at: Keys) -> Keys:
+    """The path in a config of what stands at a path in the document."""
+    kept: list[str | int] = []
+    for key in at:
+        if isinstance(key, int) and kept and kept[-1] == "choices":
+            kept.pop()
+        else:
+            kept.append(key)
+    return tuple(kept)

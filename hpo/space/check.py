@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from hpo.errors import Mistake, StudyFileError
+from hpo.errors import StudyFileError
 from hpo.space.build import Builder
-from hpo.space.document import Document, Keys, dotted
+from hpo.space.document import Document, Keys
 from hpo.space.messages import describe, input_path, unknown_key
 from hpo.space.model import Shape
 from hpo.space.space import Space
@@ -106,31 +106,21 @@ def _with(root: Node, chosen: dict[str, float]) -> Draw:
 
 
 def _probe(builder: Builder, space: Space) -> None:
-    seen = {(m.path, m.message) for m in builder.mistakes}
     for drawn, parameter, end in probes(space.root):
         for error in _errors(space, drawn):
             if error["type"] == "extra_forbidden":
                 continue  # told already, with what was meant
             path = input_path(error, drawn.config)
             at = _origin(drawn, path)
-            missing = error["type"] == "missing"
-            if missing:
+            if error["type"] == "missing":
                 at = (*_origin(drawn, path[:-1]), path[-1])
             if at in builder.gaps or _combination(space.root, error, drawn, path):
                 continue
             ranged = parameter if isinstance(parameter, Range) and at == parameter.at else None
-            if parameter is not None and ranged is None and at == getattr(parameter, "at", None):
-                at = _origin(drawn, path)
             message = describe(error)
             if ranged is not None:
                 message = f"{end} {message}; the range must lie within the field's bounds"
-            if (dotted(path), message) in seen:
-                continue
-            seen.add((dotted(path), message))
-            place = builder.document.place((*at, end) if ranged is not None and end else at)
-            name = ".".join(p for p in (builder.prefix, dotted(path)) if p)
-            if not any(m.place == place and m.path == name for m in builder.mistakes):
-                builder.mistakes.append(Mistake(place, name, message))
+            builder.refuse((*at, end) if ranged is not None else at, message, name=path)
 
 
 def _errors(space: Space, drawn: Draw) -> list[ErrorDetails]:

@@ -142,8 +142,8 @@ def parse(text: str, file: str) -> Document:
     except RecursionError:
         raise _refuse(start, f"at most {MAX_DEPTH} levels of nesting are allowed") from None
     except Exception as error:  # the parser has more ways to fail than it documents
-        said = str(error).strip().splitlines()
-        raise _refuse(start, f"this is not YAML: {said[0] if said else error!r}") from None
+        lines = str(error).strip().splitlines()
+        raise _refuse(start, f"this is not YAML: {lines[0] if lines else error!r}") from None
     if root is None:
         raise _refuse(start, "the file is empty")
     builder = _Builder(yaml, file)

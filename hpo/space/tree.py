@@ -1,4 +1,4 @@
-"""A search space as a tree: fixed values, mappings and lists, in which ranges and choices may stand."""
+"""A search space as a tree: values, mappings and lists, in which ranges and choices may stand."""
 
 from __future__ import annotations
 
