@@ -19,9 +19,11 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from hpo import metric_log
+from hpo.errors import HpoError, InputError, StudyFailed
 from hpo.home import StudyFolder
 from hpo.lock import FileLock
 from hpo.records import Decision, Outcome, Report, State, TrialRecord, TrialSpec, best_trial
+from hpo.search import grid
 from hpo.search.record import Record
 from hpo.search.samplers import proposer
 from hpo.seeds import derive
@@ -46,22 +48,21 @@ class Progress:
     """How far a study is.
 
     Args:
-        total: trials asked for; `None` for a grid that ends by itself.
+        total: trials asked for, or points of the grid if these are fewer.
         counts: trials by state.
         started: when this run began, Unix time; finished_here: trials finished since.
         draws: points drawn in all, those that the config model rejected included.
-        failure: why the study cannot go on; empty if it can.
+        failure: why the study cannot go on; `None` if it can.
     """
 
-    total: int | None
+    total: int
     counts: dict[State, int]
     best: TrialRecord | None
     started: float
     finished_here: int
     draws: int
     stopping: bool
-    failure: str
-    hint: str
+    failure: HpoError | None
 
     @property
     def finished(self) -> int:
@@ -116,9 +117,8 @@ class Coordinator:
         self._leases: dict[int, _Lease] = {}
         self._losses: Counter[int] = Counter()
         self._deaths = 0
-        self._exhausted = False
         self._stopping = False
-        self._failure = ("", "")
+        self._failure: HpoError | None = None
         self._best = best_trial(list(self._trials.values()), self.study.objective)
         self._started = time.time()
         self._finished_before = sum(t.state is not State.RUNNING for t in self._trials.values())
@@ -202,8 +202,10 @@ class Coordinator:
                 self._close(lost, Outcome(State.FAILED, {}, reason), None)
         elif self._deaths >= MAX_DEATHS:
             self._fail(
-                f"{self._deaths} workers died, one after the other",
-                f"what they said is in {self.folder.log}",
+                StudyFailed(
+                    f"{self._deaths} workers died, one after the other",
+                    "run the study with --inline to see why",
+                )
             )
 
     # -- whoever runs the study ---------------------------------------------------------------
@@ -228,15 +230,14 @@ class Coordinator:
         counts = Counter(trial.state for trial in self._trials.values())
         finished = sum(n for state, n in counts.items() if state is not State.RUNNING)
         return Progress(
-            total=self.study.file.search.trials,
+            total=self._total(),
             counts=dict(counts),
             best=self._best,
             started=self._started,
             finished_here=finished - self._finished_before,
             draws=self._record.draws,
             stopping=self._stopping,
-            failure=self._failure[0],
-            hint=self._failure[1],
+            failure=self._failure,
         )
 
     @_locked
@@ -254,17 +255,23 @@ class Coordinator:
 
     # -- inside -------------------------------------------------------------------------------
 
+    def _total(self) -> int:
+        """Trials in all; of a grid, the points that the config model accepts may be fewer."""
+        search = self.study.file.search
+        size = grid.size(self.study.space.root) if search.sampler == "grid" else math.inf
+        return int(min(size, search.trials or math.inf))
+
     def _may_ask(self) -> bool:
         total = self.study.file.search.trials
-        return not self._exhausted and (total is None or len(self._trials) < total)
+        if total is not None and len(self._trials) >= total:
+            return False
+        return self._proposer.has_next(self._record.last_position)
 
     def _ask(self) -> int | None:
         if not self._may_ask():
             return None
         trial = self._record.ask(self._proposer, self.study.space)
-        if trial is None:
-            self._exhausted = True
-            return None
+        assert trial is not None, "has_next said there is one"
         self._note(trial)
         return trial.number
 
@@ -321,11 +328,13 @@ class Coordinator:
     def _unreported(self, metric: str, names: list[str], where: str) -> None:
         known = ", ".join(sorted(names)) or "nothing"
         self._fail(
-            f"objective.metric is {metric!r}, but the trainable's metrics in {where} are: {known}"
-            + did_you_mean(metric, names),
-            "set objective.metric to one of them, or report it",
+            InputError(
+                f"objective.metric is {metric!r}, but in {where} the trainable has: {known}"
+                + did_you_mean(metric, names),
+                "set objective.metric to one of them, or report it",
+            )
         )
 
-    def _fail(self, message: str, hint: str) -> None:
-        self._failure = (message, hint)
+    def _fail(self, failure: HpoError) -> None:
+        self._failure = failure
         self._stopping = True

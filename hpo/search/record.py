@@ -85,6 +85,13 @@ class Record:
         """How many points were drawn in all, those that the config model rejected included."""
         return sum(trial.user_attrs.get(_DRAWS, 0) for trial in self._frozen())
 
+    def complete(self) -> optuna.Study:
+        """A study in memory of the complete trials alone, without diverged ones and their values."""
+        study = optuna.create_study(direction=self.objective.direction)
+        done = {t.number for t in self.trials() if t.state is State.COMPLETE}
+        study.add_trials(t for t in self._frozen() if t.number in done)
+        return study
+
     def ask(self, proposer: Proposer, space: Space) -> TrialRecord | None:
         """Opens the next trial; `None` when the proposer has nothing left.
 
@@ -92,7 +99,7 @@ class Record:
             StudyFailed: no valid config was found.
         """
         with self._journal.batch():
-            proposal = proposer.propose(self._open, self._last_position())
+            proposal = proposer.propose(self._open, self.last_position)
             if proposal is None:
                 return None
             trial_id = self._trial_id(proposal.number)
@@ -178,7 +185,9 @@ class Record:
         number = self._study.ask().number
         return self._study, self._frozen()[number]
 
-    def _last_position(self) -> int:
+    @property
+    def last_position(self) -> int:
+        """Where in the grid the last trial lies; -1 before the first, and for other samplers."""
         asked = [t for t in self._frozen()[-2:] if _CONFIG in t.user_attrs]
         return int(asked[-1].user_attrs[_POSITION]) if asked else -1
 

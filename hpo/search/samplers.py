@@ -59,6 +59,10 @@ class Proposer(ABC):
         self.space = space
         self.seed = seed
 
+    def has_next(self, last_position: int) -> bool:
+        """Whether anything is left to try after the trial at `last_position`."""
+        return True
+
     @abstractmethod
     def propose(self, open_trial: OpenTrial, last_position: int) -> Proposal | None:
         """Opens a trial and finds a point for it.
@@ -77,12 +81,22 @@ class Proposer(ABC):
 class Grid(Proposer):
     """Every point of the grid that the model accepts, in order."""
 
+    def has_next(self, last_position: int) -> bool:
+        return self._next(last_position) is not None
+
     def propose(self, open_trial: OpenTrial, last_position: int) -> Proposal | None:
+        found = self._next(last_position)
+        if found is None:
+            return None
+        index, drawn = found
+        _, trial = open_trial(optuna.samplers.RandomSampler(seed=0))
+        return Proposal(trial.number, drawn, index - last_position, index)
+
+    def _next(self, last_position: int) -> tuple[int, Draw] | None:
         for index in range(last_position + 1, grid.size(self.space.root)):
             drawn = grid.point(self.space.root, index)
             if self.space.rejects(drawn.config) is None:
-                _, trial = open_trial(optuna.samplers.RandomSampler(seed=0))
-                return Proposal(trial.number, drawn, index - last_position, index)
+                return index, drawn
         return None
 
 
