@@ -18,8 +18,8 @@ from hpo.errors import StudyFailed
 from hpo.execute import inline
 from hpo.execute.worker import Setup
 from hpo.home import Home, StudyFolder
-from hpo.lock import FileLock
-from hpo.records import Decision, TrialRecord, TrialSpec
+from hpo.lock import FileLock, is_held
+from hpo.records import Decision, Objective, TrialRecord, TrialSpec
 from hpo.report import report
 from hpo.report.best import Best, read_best, write_best
 from hpo.search.record import Record
@@ -46,6 +46,8 @@ class StudyResult:
 
     Args:
         done: whether the budget is used up; otherwise the study was stopped and can be continued.
+        running: whether a process is at it now.
+        total: trials asked for; `None` for a grid that ends by itself.
         best: the best trial; `None` if none is complete yet.
         config: the best config, typed by the trainable's own model.
         test: test metrics of the best trial, once the study is done.
@@ -55,7 +57,10 @@ class StudyResult:
     """
 
     name: str
+    objective: Objective
     done: bool
+    running: bool
+    total: int | None
     best: TrialRecord | None
     config: Any
     test: Mapping[str, float]
@@ -131,7 +136,10 @@ def run(
         lock.release()
     return StudyResult(
         name=study.name,
+        objective=study.objective,
         done=done,
+        running=False,
+        total=study.file.search.trials,
         best=next((t for t in records if best and t.number == best.trial), None),
         config=study.space.config(best.config) if best else None,
         test=best.test if best else {},
@@ -150,11 +158,15 @@ def load_study(name: str, home: Home | None = None) -> StudyResult:
     """
     folder = (home or Home.default()).study(name)
     study = frozen.thaw(folder)
-    records = Record(folder.journal, study.objective).trials() if folder.journal.exists() else []
+    exists = folder.journal.exists() and folder.journal.stat().st_size > 0
+    records = Record(folder.journal, study.objective).trials() if exists else []
     best = read_best(folder)
     return StudyResult(
         name=name,
+        objective=study.objective,
         done=best is not None and best.complete,
+        running=is_held(folder.root / "run.lock"),
+        total=study.file.search.trials,
         best=next((t for t in records if best and t.number == best.trial), None),
         config=study.space.config(best.config) if best else None,
         test=best.test if best else {},

@@ -10,14 +10,18 @@ import logging
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
-# Ray reads these when it is imported or started.
-os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
-os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")
+# Ray reads these when it is imported.
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the old output can be switched off, the new one cannot
+os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+# On Linux Ray takes the machine's outward address even when told 127.0.0.1, and then every server
+# of its own listens on all interfaces. This is the switch by which it stays on loopback elsewhere.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 import ray
 from ray import tune
@@ -53,12 +57,16 @@ def cluster() -> Iterator[None]:
     ray.init(
         address="local",
         include_dashboard=False,
-        _node_ip_address="127.0.0.1",
         log_to_driver=False,
         logging_level=logging.ERROR,
         namespace="hpo",
     )
     try:
+        if ray.util.get_node_ip_address() != "127.0.0.1":
+            raise ResourceError(
+                "Ray would listen on every network interface, since it was imported before hpo",
+                "set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 before Python starts",
+            )
         yield
     finally:
         ray.shutdown()
@@ -126,9 +134,17 @@ class Remote:
 
 
 def run(setup: Setup, settings: ResourceSettings, workers: int, coordinator: Any) -> None:
-    """Keeps `workers` workers at work; returns when no trial is left or the study was stopped."""
+    """Keeps `workers` workers at work; returns when no trial is left or the study was stopped.
+
+    What Tune says meanwhile goes to the study's engine log.
+    """
     resources = {"cpu": settings.cpus, "gpu": settings.gpus}
-    with tempfile.TemporaryDirectory(prefix="hpo-tune-") as scratch:
+    with (
+        tempfile.TemporaryDirectory(prefix="hpo-tune-") as scratch,
+        setup.study.log.open("a") as log,
+        redirect_stdout(log),
+        redirect_stderr(log),
+    ):
         tune.Tuner(
             tune.with_resources(
                 partial(_worker, setup=setup, cpus=settings.cpus, coordinator=coordinator),

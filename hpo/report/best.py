@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import ConfigDict
-from ruamel.yaml import YAML
 
 from hpo import trainable as trainables
 from hpo.differences import differences
@@ -17,6 +15,7 @@ from hpo.errors import InputError
 from hpo.files import write_atomically
 from hpo.home import Home, StudyFolder
 from hpo.records import Json, Objective
+from hpo.report.summary import yaml
 from hpo.settings import Settings
 
 SCHEMA = 1
@@ -142,12 +141,7 @@ def render(config: Json, form: Format) -> str:
         return json.dumps(config, indent=2) + "\n"
     if form == "env":
         return "".join(f"{name}={value}\n" for name, value in _env(config, "HPO"))
-    yaml = YAML(typ="safe", pure=True)
-    yaml.default_flow_style = False
-    yaml.sort_base_mapping_type_on_output = False
-    out = StringIO()
-    yaml.dump(config, out)
-    return out.getvalue()
+    return yaml(config)
 
 
 def _env(value: Json, name: str) -> Iterator[tuple[str, str]]:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from hpo.coordinator import Progress
 from hpo.records import Json, State, TrialRecord
+from hpo.report.summary import digits, duration
 
 LINE_EVERY_S = 5.0
 """Between two plain lines, unless there is a new best."""
@@ -106,16 +107,4 @@ def best_line(best: TrialRecord, metric: str) -> str:
 
 
 def params_line(params: Mapping[str, Json]) -> str:
-    return ", ".join(f"{name}={short(value)}" for name, value in params.items())
-
-
-def short(value: Json) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return ", ".join(f"{name}={digits(value)}" for name, value in params.items())

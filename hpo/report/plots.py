@@ -16,6 +16,7 @@ from hpo.records import Objective, State, TrialRecord
 from hpo.report.summary import best_so_far, digits
 
 figure = lazy("matplotlib.figure")
+pandas = lazy("pandas")
 plotly = lazy("plotly.graph_objects")
 
 BEST_COLOUR = "#D55E00"
@@ -192,6 +193,9 @@ def _plain(axes: Any, grid: str = "y") -> None:
 
 
 def _web_figure(x_title: str, y_title: str) -> Any:
+    # plotly uses pandas if it finds it loaded, even half loaded by another thread (the publisher's
+    # MLflow): waiting for the whole of it here avoids that.
+    assert pandas.Series
     web = plotly.Figure()
     web.update_layout(
         template="plotly_white",

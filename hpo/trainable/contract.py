@@ -35,6 +35,10 @@ class Trainable(ABC):
     def metrics(self, config: Config) -> frozenset[str] | None:
         return None
 
+    def steps(self, config: Config) -> int | None:
+        """How many steps a trial of this config reports if nothing ends it; `None` if unknown."""
+        return None
+
     def check(self, config: Config, folder: Path) -> None:
         """Whether this config could run here: data present and usable, for example.
 
