@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -33,4 +34,4 @@ class BatchLr(Settings):
 
     @property
     def learning_rate(self) -> float:
-        return self.base_lr * (self.batch_size / self.base_batch_size) ** EXPONENTS[self.rule]
+        return self.base_lr * math.pow(self.batch_size / self.base_batch_size, EXPONENTS[self.rule])

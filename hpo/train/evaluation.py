@@ -31,12 +31,13 @@ def evaluate(problem: Problem, params: torch.Tensor, rows: Rows) -> dict[str, fl
     named = problem.layout.split(params)
     losses, misses = [], []
     with torch.no_grad():
-        for x, y in zip(rows.x.split(CHUNK), rows.y.split(CHUNK), strict=True):
+        for x, y in zip(torch.split(rows.x, CHUNK), torch.split(rows.y, CHUNK), strict=True):
             outputs = problem.config.model.apply(named, x, lambda h, site: h)
             losses.append(loss_part.evaluation(outputs, y).double() * len(x))
             if task == "classification":
                 misses.append((outputs.argmax(1) != y).sum().double())
             else:
                 misses.append(((outputs - y) * unit).square().mean().double() * len(x))
-        loss, miss = (torch.stack([sum(losses), sum(misses)]) / len(rows.x)).tolist()
+        totals = torch.stack([torch.stack(losses).sum(), torch.stack(misses).sum()])
+        loss, miss = (totals / len(rows.x)).tolist()
     return {"loss": loss, SCORES[task]: miss if task == "classification" else miss**0.5}

@@ -33,7 +33,7 @@ class Layout:
 
     def split(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
         """Views of the vector [P], by name."""
-        pieces = vector.split(self._sizes)
+        pieces = vector.split_with_sizes(self._sizes)
         return {
             name: piece.view(shape)
             for (name, shape), piece in zip(self.shapes.items(), pieces, strict=True)

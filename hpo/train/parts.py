@@ -16,7 +16,7 @@ def families() -> dict[str, list[type[BaseModel]]]:
     """The settings classes that may stand at each key of a config, by key.
 
     A class has its fields with ranges and descriptions, its `reference`, and, where the key takes
-    one of several, a field `kind`. Those of `regularization` stand under keys of their own below it.
+    one of several, a field `kind`. Those of `regularization` stand under keys of their own.
     """
     found = {
         name: list(_classes(field.annotation)) for name, field in TrainConfig.model_fields.items()

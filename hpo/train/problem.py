@@ -64,7 +64,8 @@ def assemble(config: TrainConfig, folder: Path) -> Problem:
         folder: where relative paths count from.
 
     Raises:
-        InputError: the data cannot be used, model or loss do not fit it, or there is no such device.
+        InputError: the data cannot be used, model or loss do not fit them, or there is no such
+            device.
     """
     device = _device(config)
     splits = load(config.data, folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
@@ -45,7 +45,7 @@ class Settings(BaseModel):
         return not isinstance(value, float) or value != per_lane(type(self))[field].neutral
 
 
-@lru_cache(maxsize=None)
+@cache
 def per_lane(model: type[BaseModel]) -> dict[str, PerLane]:
     """The per-lane fields of a settings class (not of the settings inside it)."""
     return {

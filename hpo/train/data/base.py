@@ -60,8 +60,7 @@ class DataPart(Settings):
 
     def known_task(self) -> Task | None:
         """What the targets are, if that is known without reading them."""
-        task = getattr(self, "task", "auto")
-        return None if task == "auto" else task
+        return None
 
 
 class UserData(DataPart):
@@ -72,3 +71,6 @@ class UserData(DataPart):
         description="what the targets are; auto takes text, booleans and whole numbers of at most "
         "50 different values for classes",
     )
+
+    def known_task(self) -> Task | None:
+        return None if self.task == "auto" else self.task

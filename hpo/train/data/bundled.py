@@ -36,7 +36,7 @@ class Sklearn(DataPart):
 @lru_cache(maxsize=2)
 def _read(name: Name) -> tuple[np.ndarray, np.ndarray]:
     try:
-        from sklearn import datasets
+        from sklearn import datasets  # type: ignore[import-untyped]
     except ModuleNotFoundError:
         raise DataError(
             "data kind sklearn needs scikit-learn, which is not installed",

@@ -145,8 +145,8 @@ class Training:
         return [
             Batch(*tensors)
             for tensors in zip(
-                shuffled.x.split(size),
-                shuffled.y.split(size),
+                torch.split(shuffled.x, size),
+                torch.split(shuffled.y, size),
                 self._t[steps].unbind(),
                 self._rates[steps].unbind(),
                 self._keys[steps].unbind(),

@@ -33,4 +33,5 @@ class Orthogonal(InitializerPart):
         q, r = torch.linalg.qr(tall)
         # Without the signs of r the draw would not be uniform (Mezzadri 2007).
         q = q * torch.sign(torch.diagonal(r))
-        return self.gain * (q if tall is draws else q.T).reshape(shape)
+        matrix: torch.Tensor = q if tall is draws else q.T
+        return matrix.reshape(shape) * self.gain
