@@ -29,7 +29,24 @@ def load(reference: str, folder: Path) -> Trainable:
         TrainableError: there is no such module or name, importing it fails, or the function's
             signature is not `(config, trial)`.
     """
-    module_name, separator, name = _ALIASES.get(reference, reference).partition(":")
+    found = find(_ALIASES.get(reference, reference), folder)
+    if isinstance(found, Trainable):
+        return found
+    if inspect.isclass(found) or not callable(found):
+        raise TrainableError(
+            f"{reference!r} must be a function or an instance of hpo.Trainable, "
+            f"got {found if inspect.isclass(found) else type(found).__name__}"
+        )
+    return FunctionTrainable(found, _config_type(found, reference))
+
+
+def find(reference: str, folder: Path) -> Any:
+    """Whatever `package.module:name` names, looked up in `folder` first.
+
+    Raises:
+        TrainableError: there is no such module or name, or importing it fails.
+    """
+    module_name, separator, name = reference.partition(":")
     if not (separator and module_name and name):
         raise TrainableError(
             f"a trainable is 'builtin' or 'package.module:function', got {reference!r}"
@@ -43,14 +60,7 @@ def load(reference: str, folder: Path) -> Trainable:
                 f"it has: {', '.join(sorted(names))}" if names else "",
             )
         found = getattr(found, part)
-    if isinstance(found, Trainable):
-        return found
-    if inspect.isclass(found) or not callable(found):
-        raise TrainableError(
-            f"{reference!r} must be a function or an instance of hpo.Trainable, "
-            f"got {found if inspect.isclass(found) else type(found).__name__}"
-        )
-    return FunctionTrainable(found, _config_type(found, reference))
+    return found
 
 
 def _import(module_name: str, folder: Path, reference: str) -> Any:

@@ -1,0 +1,59 @@
+"""The built-in trainer as a trainable. Importing it loads neither torch nor NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from hpo.errors import InputError
+from hpo.records import Json
+from hpo.train.config import TrainConfig
+from hpo.train.task import reported_metrics
+from hpo.trainable import Trainable, Trial
+
+
+class BuiltinTrainer(Trainable):
+    """Supervised training of a small network; see `hpo.train.config.TrainConfig`."""
+
+    config_type = TrainConfig
+
+    def metrics(self, config: TrainConfig) -> frozenset[str] | None:
+        task = config.task()
+        return reported_metrics(task) if task else None
+
+    def check(self, config: TrainConfig, folder: Path) -> None:
+        from hpo.train.problem import assemble
+
+        assemble(config, folder)
+
+    def run(self, config: TrainConfig, trial: Trial) -> Mapping[str, float]:
+        from hpo.train.drivers.single import run
+
+        return run(config, trial)
+
+    def test(self, config: TrainConfig, trial: Trial) -> Mapping[str, float]:
+        from hpo.train.drivers.single import test
+
+        return test(config, trial)
+
+    def rescale(self, config: Json, batch_size: int) -> Json:
+        """The config with another batch size; base_lr stays, so the learning rate follows its rule.
+
+        Raises:
+            InputError: not a config of this trainer, or not a batch size.
+        """
+        tree = TrainConfig.model_validate(config).model_dump(mode="json")
+        tree["batch_lr"]["batch_size"] = batch_size
+        try:
+            return TrainConfig.model_validate(tree).model_dump(mode="json")
+        except ValidationError as error:
+            (first, *_) = error.errors()
+            raise InputError(
+                f"batch_lr.batch_size: {first['msg']}, got {batch_size!r}",
+                "give a whole number of rows, 1 or more",
+            ) from None
+
+
+trainer = BuiltinTrainer()

@@ -1,0 +1,42 @@
+"""Tensors and facts in one safetensors file that is either old or new, never half written."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hpo.lazy import lazy
+from hpo.records import Json
+
+if TYPE_CHECKING:
+    import safetensors.torch as safetensors
+    import torch
+else:
+    safetensors = lazy("safetensors.torch")
+
+_FACTS = "facts"
+
+
+def write(path: Path, tensors: Mapping[str, torch.Tensor], facts: Json) -> None:
+    """Replaces the file in one move.
+
+    Args:
+        facts: what is not a tensor, as JSON; lies in the file's own metadata.
+    """
+    owned = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
+    temporary = path.with_name(path.name + ".tmp")
+    safetensors.save_file(owned, temporary, {_FACTS: json.dumps(facts)})
+    os.replace(temporary, path)
+
+
+def read(path: Path) -> tuple[dict[str, torch.Tensor], Json]:
+    """Tensors, on the CPU, and facts of a file written by `write`."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+    return tensors, json.loads(metadata[_FACTS])

@@ -1,0 +1,31 @@
+"""Data sets. To add a kind: copy a neighbour, and add it to the union."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from hpo.train.data.base import DataPart
+from hpo.train.data.bundled import Sklearn
+from hpo.train.data.function import Function
+from hpo.train.data.load import Arrays, Splits, load
+from hpo.train.data.npz import Npz
+from hpo.train.data.split import Split
+from hpo.train.data.table import Csv, Parquet
+
+__all__ = [
+    "Arrays",
+    "Csv",
+    "Data",
+    "DataPart",
+    "Function",
+    "Npz",
+    "Parquet",
+    "Sklearn",
+    "Split",
+    "Splits",
+    "load",
+]
+
+Data = Annotated[Sklearn | Npz | Csv | Parquet | Function, Field(discriminator="kind")]

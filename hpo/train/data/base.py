@@ -1,0 +1,76 @@
+"""What a data set is to the trainer: settings that can be read into arrays."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from hpo.train.data.scaling import Scaling
+from hpo.train.data.split import Split
+from hpo.train.settings import Settings
+from hpo.train.task import Task
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """All rows of a data set as they came.
+
+    Args:
+        x: numbers [N, features], or images [N, height, width] or [N, channels, height, width].
+        y: classes of any kind [N], or numbers [N] or [N, D].
+        task: what the targets are; "auto" leaves it to their type.
+        place: where they came from, for messages.
+        columns: names of the features, where they have some.
+        target: name of the targets.
+        constant_columns: whether features that never vary are fine, as border pixels are.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    task: Task | Literal["auto"]
+    place: str
+    columns: tuple[str, ...] = ()
+    target: str = "y"
+    constant_columns: bool = True
+
+
+class DataPart(Settings):
+    """A data set, how it is split, and how its inputs are scaled."""
+
+    split: Split = Field(default_factory=Split, description="shares of validation and test")
+    scaling: Scaling = Field("zscore", description="of the inputs, fitted on the training split")
+
+    @abstractmethod
+    def read(self, folder: Path) -> Examples:
+        """All rows.
+
+        Args:
+            folder: where relative paths count from.
+
+        Raises:
+            DataError: they cannot be read.
+        """
+
+    def known_task(self) -> Task | None:
+        """What the targets are, if that is known without reading them."""
+        return None
+
+
+class UserData(DataPart):
+    """Data of which only its owner knows what the targets are."""
+
+    task: Task | Literal["auto"] = Field(
+        "auto",
+        description="what the targets are; auto takes text, booleans and whole numbers of at most "
+        "50 different values for classes",
+    )
+
+    def known_task(self) -> Task | None:
+        return None if self.task == "auto" else self.task

@@ -1,0 +1,29 @@
+"""Finding the files of data sets."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+from hpo.errors import DataError
+
+
+def find_file(path: str, folder: Path) -> Path:
+    """The file at `path`, which counts from `folder` unless absolute.
+
+    Raises:
+        DataError: there is none; names the nearest one.
+    """
+    file = folder / Path(path).expanduser()
+    if file.is_file():
+        return file
+    if file.is_dir():
+        raise DataError(f"{file}: a data file is needed, this is a folder", "name a file in it")
+    hint = f"paths count from {folder}, the study file's folder"
+    if file.parent.is_dir():
+        names = sorted(entry.name for entry in file.parent.iterdir() if entry.is_file())
+        nearest = difflib.get_close_matches(file.name, names, n=1)
+        hint = f"did you mean {nearest[0]!r}?" if nearest else hint
+    else:
+        hint = f"there is no folder {file.parent}"
+    raise DataError(f"{file}: there is no such file", hint)

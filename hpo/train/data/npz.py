@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import difflib
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from hpo.errors import DataError
+from hpo.lazy import lazy
+from hpo.train.data.base import Examples, UserData
+from hpo.train.data.files import find_file
+
+if TYPE_CHECKING:
+    import numpy as np
+else:
+    np = lazy("numpy")
+
+
+class Npz(UserData):
+    """Two arrays of a NumPy .npz file.
+
+    x is [N, features], or images: [N, height, width] or [N, channels, height, width]. Columns that
+    never vary are accepted, since images are often stored flat and have constant borders.
+    """
+
+    reference: ClassVar[str] = "https://numpy.org/doc/stable/reference/generated/numpy.savez.html"
+
+    kind: Literal["npz"] = "npz"
+    path: str = Field(min_length=1, description="the file; relative to the study file's folder")
+    x: str = Field("x", description="name of the inputs in the file")
+    y: str = Field("y", description="name of the targets in the file")
+
+    def read(self, folder: Path) -> Examples:
+        file = find_file(self.path, folder)
+        try:
+            with np.load(file, allow_pickle=False) as arrays:
+                if not isinstance(arrays, np.lib.npyio.NpzFile):
+                    raise DataError(
+                        f"{file}: an .npz file of several arrays is needed, this is a single array",
+                        "write it with numpy.savez(path, x=x, y=y)",
+                    )
+                x, y = (_array(arrays, name, file) for name in (self.x, self.y))
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(
+                f"{file}: it cannot be read as .npz: {error}",
+                "write it with numpy.savez(path, x=x, y=y), without object arrays",
+            ) from error
+        return Examples(x, y, self.task, str(file), target=self.y)
+
+
+def _array(arrays: np.lib.npyio.NpzFile, name: str, file: Path) -> np.ndarray:
+    if name not in arrays.files:
+        nearest = difflib.get_close_matches(name, arrays.files, n=1)
+        meant = f"did you mean {nearest[0]!r}? " if nearest else ""
+        raise DataError(
+            f"{file}: there is no array {name!r}",
+            f"{meant}it has: {', '.join(sorted(arrays.files))}",
+        )
+    array: np.ndarray = np.atleast_1d(arrays[name])
+    return array

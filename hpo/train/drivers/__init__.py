@@ -1,0 +1,1 @@
+"""What runs steps: a driver knows epochs, data order, reports and checkpoints."""

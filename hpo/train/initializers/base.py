@@ -1,0 +1,30 @@
+"""What an initializer is: a distribution over one weight tensor."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import TYPE_CHECKING
+
+from hpo.train.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+
+
+class InitializerPart(Settings):
+    """Draws the first values of the weights; biases start at 0."""
+
+    @abstractmethod
+    def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        """A weight, float64 on the CPU, so that every device and precision starts alike.
+
+        Args:
+            shape: (outputs, inputs) of a dense layer, (O, I, kh, kw) of a convolution.
+        """
+
+
+def fans(shape: tuple[int, ...]) -> tuple[int, int]:
+    """How many inputs feed one output of a weight, and how many outputs one input feeds."""
+    receptive = math.prod(shape[2:])
+    return shape[1] * receptive, shape[0] * receptive

@@ -1,0 +1,64 @@
+"""Which values of a config may differ between the lanes of a pack, and binding them to tensors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from hpo.train.settings import per_lane
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def knobs(config: BaseModel) -> dict[str, float]:
+    """Per-lane values by dotted path, without those at their neutral value."""
+    return dict(_knobs(config, ""))
+
+
+def fusion_key(config: BaseModel) -> str:
+    """What two configs must have in common to train as one program: all but the knobs' values."""
+    tree = config.model_dump(mode="json")
+    for path in knobs(config):
+        *folders, leaf = path.split(".")
+        node: Any = tree
+        for folder in folders:
+            node = node[folder]
+        node[leaf] = "per lane"
+    return json.dumps(tree, sort_keys=True)
+
+
+def bind(config: Model, values: Mapping[str, object]) -> Model:
+    """A copy of the config with `values` (by dotted path) in place of its per-lane numbers.
+
+    The values are 0-d tensors as a rule, so a formula reads `self.strength * w` whether it runs for
+    one trial or for many. They are not validated.
+
+    Raises:
+        KeyError: a path names no per-lane field.
+    """
+    here: dict[str, Any] = {}
+    below: dict[str, dict[str, object]] = {}
+    for path, value in values.items():
+        head, _, rest = path.partition(".")
+        if rest:
+            below.setdefault(head, {})[rest] = value
+        elif head in per_lane(type(config)):
+            here[head] = value
+        else:
+            raise KeyError(f"{head!r} is not a per-lane field of {type(config).__name__}")
+    for head, inner in below.items():
+        here[head] = bind(getattr(config, head), inner)
+    return config.model_copy(update=here)
+
+
+def _knobs(config: BaseModel, prefix: str) -> Iterator[tuple[str, float]]:
+    marks = per_lane(type(config))
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        if isinstance(value, BaseModel):
+            yield from _knobs(value, f"{prefix}{name}.")
+        elif name in marks and value != marks[name].neutral:
+            yield prefix + name, value

@@ -1,0 +1,20 @@
+"""Losses. To add one: copy a neighbour, and add it to the union."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from hpo.train.losses.base import LossPart
+from hpo.train.losses.cross_entropy import CrossEntropy
+from hpo.train.losses.mse import Mse
+from hpo.train.task import Task
+
+__all__ = ["CrossEntropy", "Loss", "LossPart", "Mse", "default_loss"]
+
+Loss = Annotated[CrossEntropy | Mse, Field(discriminator="kind")]
+
+
+def default_loss(task: Task) -> LossPart:
+    return CrossEntropy() if task == "classification" else Mse()

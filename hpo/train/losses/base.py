@@ -1,0 +1,33 @@
+"""What a loss is to training and to evaluation."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar
+
+from hpo.train.settings import Settings
+from hpo.train.task import Task
+
+if TYPE_CHECKING:
+    import torch
+
+
+class LossPart(Settings):
+    """Attributes:
+    task: the kind of targets the loss is for.
+    """
+
+    task: ClassVar[Task]
+
+    @abstractmethod
+    def training(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The mean loss of a batch as training minimises it, [].
+
+        Args:
+            outputs: of the model, [B, D].
+            targets: classes, int64 [B], or standardised numbers [B, D].
+        """
+
+    @abstractmethod
+    def evaluation(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The mean loss without what is there for training alone, []."""

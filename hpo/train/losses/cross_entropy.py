@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from hpo.lazy import lazy
+from hpo.train.losses.base import LossPart
+from hpo.train.settings import PerLane
+from hpo.train.task import Task
+
+if TYPE_CHECKING:
+    import torch
+    import torch.nn.functional as F
+else:
+    torch = lazy("torch")
+    F = lazy("torch.nn.functional")
+
+
+def smoothed_cross_entropy(
+    logits: torch.Tensor, classes: torch.Tensor, smoothing: torch.Tensor | float
+) -> torch.Tensor:
+    """Cross-entropy against (1 - smoothing) * onehot + smoothing / K, averaged over the batch.
+
+    This is the mixture convention of torch; the textbook's eps / (K - 1) for the wrong classes is
+    smoothing = eps * K / (K - 1).
+
+    Args:
+        logits: [B, K].
+        classes: int64 [B].
+        smoothing: in [0, 1].
+    """
+    log_p = F.log_softmax(logits, dim=1)
+    return torch.lerp(F.nll_loss(log_p, classes), -log_p.mean(), smoothing)
+
+
+class CrossEntropy(LossPart):
+    """Softmax cross-entropy; label smoothing is for training alone, evaluation has none."""
+
+    reference: ClassVar[str] = "Szegedy et al. 2016, arXiv:1512.00567 (label smoothing)"
+    task: ClassVar[Task] = "classification"
+
+    kind: Literal["cross_entropy"] = "cross_entropy"
+    label_smoothing: Annotated[float, PerLane(neutral=0.0)] = Field(
+        0.0, ge=0, lt=1, description="share of the target that is spread over all classes"
+    )
+
+    def training(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        if self.in_play("label_smoothing"):
+            return smoothed_cross_entropy(outputs, targets, self.label_smoothing)
+        return self.evaluation(outputs, targets)
+
+    def evaluation(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return F.cross_entropy(outputs, targets)

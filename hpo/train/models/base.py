@@ -1,0 +1,47 @@
+"""What a model is: parameter shapes, and a pure function of parameters and inputs."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from hpo.lazy import lazy
+from hpo.train.layout import Named
+from hpo.train.settings import Settings
+
+if TYPE_CHECKING:
+    import torch
+    import torch.nn.functional as F
+else:
+    F = lazy("torch.nn.functional")
+
+# From activations [B, ...] and their site's name to what the next layer sees.
+OnHidden = Callable[["torch.Tensor", str], "torch.Tensor"]
+# By name in torch.nn.functional.
+Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
+
+
+def activation(name: Activation) -> Callable[[torch.Tensor], torch.Tensor]:
+    function: Callable[[torch.Tensor], torch.Tensor] = getattr(F, name)
+    return function
+
+
+class ModelPart(Settings):
+    """The architecture. A layer's parameters are `<layer>.weight` and `<layer>.bias`."""
+
+    @abstractmethod
+    def shapes(self, inputs: tuple[int, ...], outputs: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of all parameters by name, in the order of the forward pass.
+
+        Args:
+            inputs: the shape of one example, without the batch.
+            outputs: how many numbers the model returns for it.
+
+        Raises:
+            InputError: examples of this shape do not fit the model.
+        """
+
+    @abstractmethod
+    def apply(self, params: Named, x: torch.Tensor, on_hidden: OnHidden) -> torch.Tensor:
+        """The outputs [B, outputs] for inputs [B, ...]."""

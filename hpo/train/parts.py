@@ -1,0 +1,36 @@
+"""All built-in parts, for listings. Importing it loads neither torch nor NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from inspect import isclass
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from hpo.train.config import TrainConfig
+from hpo.train.regularizers import Regularization
+
+
+def families() -> dict[str, list[type[BaseModel]]]:
+    """The settings classes that may stand at each key of a config, by key.
+
+    A class has its fields with ranges and descriptions, its `reference`, and, where the key takes
+    one of several, a field `kind`. Those of `regularization` stand under keys of their own.
+    """
+    found = {
+        name: list(_classes(field.annotation)) for name, field in TrainConfig.model_fields.items()
+    }
+    found["regularization"] = [
+        part
+        for field in Regularization.model_fields.values()
+        for part in _classes(field.annotation)
+    ]
+    return {name: classes for name, classes in found.items() if classes}
+
+
+def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isclass(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _classes(argument)

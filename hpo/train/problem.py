@@ -1,0 +1,92 @@
+"""A config made ready to train: data, model and loss that fit one another, on a device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from hpo.errors import InputError, ResourceError
+from hpo.lazy import lazy
+from hpo.train.config import TrainConfig
+from hpo.train.data import Arrays, Splits, load
+from hpo.train.layout import Layout
+from hpo.train.losses import default_loss
+from hpo.train.noise import derive
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+
+class Rows(NamedTuple):
+    """A split on the device: inputs [N, ...], targets int64 [N] or numbers [N, D]."""
+
+    x: torch.Tensor
+    y: torch.Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Args:
+    config: with its loss set.
+    """
+
+    config: TrainConfig
+    splits: Splits
+    layout: Layout
+    device: torch.device
+    dtype: torch.dtype
+
+    def rows(self, arrays: Arrays) -> Rows:
+        """A split on the device, in the config's precision."""
+        x = torch.from_numpy(arrays.x).to(self.device, self.dtype)
+        y = torch.from_numpy(arrays.y).to(self.device)
+        return Rows(x, y if self.splits.task == "classification" else y.to(self.dtype))
+
+    def initial_params(self, seed: int) -> torch.Tensor:
+        """The first parameters [P] of the trial with this seed; biases are 0."""
+        generator = torch.Generator().manual_seed(derive(seed, "initialization"))
+        named = {
+            name: self.config.initialization.sample(shape, generator)
+            if self.layout.is_weight(name)
+            else torch.zeros(shape, dtype=torch.float64)
+            for name, shape in self.layout.shapes.items()
+        }
+        return self.layout.join(named).to(self.device, self.dtype)
+
+
+def assemble(config: TrainConfig, folder: Path) -> Problem:
+    """Loads the data and fits model and loss to it.
+
+    Args:
+        folder: where relative paths count from.
+
+    Raises:
+        InputError: the data cannot be used, model or loss do not fit them, or there is no such
+            device.
+    """
+    device = _device(config)
+    splits = load(config.data, folder)
+    loss = config.loss or default_loss(splits.task)
+    if loss.task != splits.task:
+        raise InputError(
+            f"loss {config.loss and config.loss.kind} is for {loss.task}, the data are for "
+            f"{splits.task}",
+            "leave loss out to have the one that fits, or set data.task if the targets are not "
+            "what they look like",
+        )
+    layout = Layout(config.model.shapes(splits.inputs, splits.outputs))
+    config = config.model_copy(update={"loss": loss})
+    return Problem(config, splits, layout, device, getattr(torch, config.precision))
+
+
+def _device(config: TrainConfig) -> torch.device:
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise ResourceError(
+            "device cuda needs a GPU that torch can use, there is none",
+            "use device: auto or cpu, or install a torch build for this GPU",
+        )
+    return torch.device("cuda" if available and config.device != "cpu" else "cpu")

@@ -1,0 +1,30 @@
+"""Regularizers. To add one: copy a neighbour, and give it a line in `Regularization`."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hpo.train.regularizers.base import Regularizer
+from hpo.train.regularizers.clipping import Clipping
+from hpo.train.regularizers.dropout import Dropout
+from hpo.train.regularizers.l1 import L1
+from hpo.train.regularizers.l2 import L2
+from hpo.train.regularizers.max_norm import MaxNorm
+from hpo.train.regularizers.weight_decay import WeightDecay
+from hpo.train.settings import Settings
+
+__all__ = ["L1", "L2", "Clipping", "Dropout", "MaxNorm", "Regularization", "Regularizer"]
+
+
+class Regularization(Settings):
+    """Penalties and constraints on the weights; each hook calls them in the order they stand."""
+
+    l1: L1 | None = Field(None, description="proximal L1 penalty")
+    l2: L2 | None = Field(None, description="L2 penalty in the gradient")
+    weight_decay: WeightDecay | None = Field(None, description="decoupled weight decay")
+    max_norm: MaxNorm | None = Field(None, description="bound on each unit's incoming weights")
+
+    def parts(self) -> dict[str, Regularizer]:
+        """The parts that are present, by name."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: part for name, part in fields.items() if part is not None}

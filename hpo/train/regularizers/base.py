@@ -1,0 +1,129 @@
+"""What a regularizer may do to a training step.
+
+A regularizer overrides the hooks it needs and no others: a hook left alone costs nothing. Each hook
+is a pure function written for one trial. It must not write into what it is given, branch on the
+value of a tensor, or call `.item()`, so that it can also run for many trials at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hpo.train.layout import Layout, Named
+from hpo.train.noise import Noise
+from hpo.train.settings import Settings, per_lane
+
+if TYPE_CHECKING:
+    import torch
+
+PartState = dict[str, "torch.Tensor"]
+Objective = Callable[["torch.Tensor"], "torch.Tensor"]
+# From an objective and parameters [P] to the objective's value [] and its gradient [P].
+Gradient = Callable[[Objective, "torch.Tensor"], tuple["torch.Tensor", "torch.Tensor"]]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a hook may know of the step it runs in.
+
+    Args:
+        t: steps done before this one, a float [].
+        lr: the learning rate of this step, [].
+        noise: the step's randomness, the same however often a hook asks for it.
+        layout: names and shapes of the parameter vector.
+        weights: 1 at weights and 0 at biases and other vectors, [P].
+    """
+
+    t: torch.Tensor
+    lr: torch.Tensor
+    noise: Noise
+    layout: Layout
+    weights: torch.Tensor
+
+
+class Regularizer(Settings):
+    """A regularizer's settings and its hooks, in the order in which a step calls them.
+
+    B is the batch size, P the number of parameters.
+    """
+
+    def init_state(self, params: torch.Tensor) -> PartState:
+        """Tensors of its own that the part keeps from step to step; called once, before training.
+
+        Args:
+            params: the initial parameters, [P].
+        """
+        return {}
+
+    def on_batch(
+        self, x: torch.Tensor, y: torch.Tensor, context: Context
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Replaces the training batch: input noise, augmentation, mixing.
+
+        Args:
+            x: inputs, [B, ...].
+            y: targets: classes [B], or numbers [B, D].
+        """
+        return x, y
+
+    def on_params(self, params: Named, context: Context) -> Named:
+        """Replaces the parameters that the forward pass sees; gradients flow through.
+
+        The step updates the parameters as they were before.
+        """
+        return params
+
+    def on_hidden(self, h: torch.Tensor, site: str, context: Context) -> torch.Tensor:
+        """Replaces the activations of one hidden layer.
+
+        Args:
+            h: after the activation function, [B, ...].
+            site: the layer's name.
+        """
+        return h
+
+    def on_targets(self, y: torch.Tensor, context: Context) -> torch.Tensor:
+        """Replaces the targets just before the loss sees them, in the form the loss takes."""
+        return y
+
+    def penalty(self, params: Named, context: Context) -> torch.Tensor:
+        """A term [] added to the training loss; for what is easiest left to autograd.
+
+        Args:
+            params: what the forward pass saw.
+        """
+        raise NotImplementedError
+
+    def wrap_gradient(self, gradient: Gradient, context: Context) -> Gradient:
+        """Replaces the way gradients are computed, for methods that take more than one."""
+        return gradient
+
+    def on_grads(self, grads: torch.Tensor, params: torch.Tensor, context: Context) -> torch.Tensor:
+        """Replaces the gradient [P] before the optimizer sees it."""
+        return grads
+
+    def on_update(
+        self, update: torch.Tensor, params: torch.Tensor, context: Context
+    ) -> torch.Tensor:
+        """Replaces the optimizer's direction [P]; the step then subtracts lr times it."""
+        return update
+
+    def after_step(
+        self, params: torch.Tensor, state: PartState, context: Context
+    ) -> tuple[torch.Tensor, PartState]:
+        """Replaces the new parameters [P]: projections, proximal steps, masks, averages."""
+        return params, state
+
+    def eval_params(self, params: torch.Tensor, state: PartState) -> torch.Tensor:
+        """The parameters [P] to evaluate and to keep, where these are not the trained ones."""
+        return params
+
+    def active(self) -> bool:
+        """Whether the part does anything: some per-lane field is in play, or there is none."""
+        fields = per_lane(type(self))
+        return not fields or any(self.in_play(field) for field in fields)
+
+    def overrides(self, hook: str) -> bool:
+        return getattr(type(self), hook) is not getattr(Regularizer, hook)

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from pydantic import Field
+
+from hpo.lazy import lazy
+from hpo.train.schedules.base import SchedulePart
+from hpo.train.settings import PerLane, Settings
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+
+class Warmup(Settings):
+    """A linear rise of the learning rate: (t + 1) / W at step t of the first W steps."""
+
+    reference: ClassVar[str] = "Goyal et al. 2017, arXiv:1706.02677"
+
+    # Not neutral at 0: the learning rate is tabulated on the host, so no program depends on it.
+    fraction: Annotated[float, PerLane()] = Field(
+        0.05, ge=0, le=0.9, description="share of all steps that is warmup, rounded to whole steps"
+    )
+
+    def factors(self, schedule: SchedulePart, total: int) -> torch.Tensor:
+        """Factors of all steps, float64 [total]: the warmup, then the whole of the schedule.
+
+        Args:
+            total: steps in all; at least 1.
+        """
+        warm = round(self.fraction * total)
+        t = torch.arange(total, dtype=torch.float64)
+        after = schedule.factor((t - warm).clamp(min=0), max(total - warm, 1))
+        return torch.where(t < warm, (t + 1) / max(warm, 1), after)

@@ -1,0 +1,156 @@
+"""One training step, written for one trial.
+
+The step is a pure function of tensors. It knows nothing of epochs, schedules or other trials: a
+driver calls it with plain autograd, or maps it over many trials with `torch.func.vmap`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from hpo.lazy import lazy
+from hpo.train.config import TrainConfig
+from hpo.train.layout import Layout
+from hpo.train.losses import LossPart
+from hpo.train.noise import NoiseSource
+from hpo.train.optimizers import OptimizerPart
+from hpo.train.regularizers import Regularizer
+from hpo.train.regularizers.base import Context, Gradient
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = lazy("torch")
+
+State = dict[str, dict[str, "torch.Tensor"]]  # of the optimizer and each regularizer, by name
+
+
+class Batch(NamedTuple):
+    """What differs from step to step.
+
+    Args:
+        x: inputs, [B, ...].
+        y: classes int64 [B], or numbers [B, D].
+        t: steps done before this one, a float [].
+        lr: learning rate, [].
+        key: of the step's noise, int32 [].
+    """
+
+    x: torch.Tensor
+    y: torch.Tensor
+    t: torch.Tensor
+    lr: torch.Tensor
+    key: torch.Tensor
+
+
+class Knobs(NamedTuple):
+    """The parts of a step, with tensors [] in their per-lane fields (see `lanes.bind`)."""
+
+    regularizers: dict[str, Regularizer]
+    optimizer: OptimizerPart
+    loss: LossPart
+
+    @classmethod
+    def of(cls, config: TrainConfig) -> Knobs:
+        """From a config whose loss is set."""
+        assert config.loss is not None
+        return cls(config.regularizers(), config.optimizer, config.loss)
+
+
+class Step:
+    """The step of all configs that have one fusion key.
+
+    Args:
+        config: any of them, with plain numbers and its loss set: it decides which hooks there are.
+        layout: of the model's parameters.
+        like: a tensor of the device and precision to work in.
+        gradient: how to differentiate an objective; the driver's choice.
+    """
+
+    def __init__(
+        self, config: TrainConfig, layout: Layout, like: torch.Tensor, gradient: Gradient
+    ) -> None:
+        self._model = config.model
+        self._layout = layout
+        self._gradient = gradient
+        self._noise = NoiseSource(like.device)
+        self._weights = layout.weight_mask(like)
+        parts = {name: part for name, part in config.regularizers().items() if part.active()}
+
+        def calling(hook: str) -> list[str]:
+            return [name for name, part in parts.items() if part.overrides(hook)]
+
+        self._init_state = calling("init_state")
+        self._on_batch = calling("on_batch")
+        self._on_params = calling("on_params")
+        self._on_hidden = calling("on_hidden")
+        self._on_targets = calling("on_targets")
+        self._penalty = calling("penalty")
+        self._wrap_gradient = calling("wrap_gradient")
+        self._on_grads = calling("on_grads")
+        self._on_update = calling("on_update")
+        self._after_step = calling("after_step")
+        self._eval_params = calling("eval_params")
+
+    def init_state(self, params: torch.Tensor, knobs: Knobs) -> State:
+        """The state before the first step, for parameters [P]."""
+        state = {name: knobs.regularizers[name].init_state(params) for name in self._init_state}
+        return {"optimizer": knobs.optimizer.init_state(params), **state}
+
+    def __call__(
+        self, params: torch.Tensor, state: State, batch: Batch, knobs: Knobs
+    ) -> tuple[torch.Tensor, State, dict[str, torch.Tensor]]:
+        """One step.
+
+        Returns:
+            the new parameters [P], the new state, and metrics: `loss` [], the objective at the
+            parameters given, noise and penalties included.
+        """
+        regularizers = knobs.regularizers
+        context = Context(batch.t, batch.lr, self._noise.at(batch.key), self._layout, self._weights)
+        x, y = batch.x, batch.y
+        for name in self._on_batch:
+            x, y = regularizers[name].on_batch(x, y, context)
+
+        def on_hidden(h: torch.Tensor, site: str) -> torch.Tensor:
+            for name in self._on_hidden:
+                h = regularizers[name].on_hidden(h, site, context)
+            return h
+
+        def objective(vector: torch.Tensor) -> torch.Tensor:
+            named = self._layout.split(vector)
+            for name in self._on_params:
+                named = dict(regularizers[name].on_params(named, context))
+            outputs = self._model.apply(named, x, on_hidden)
+            targets = y
+            for name in self._on_targets:
+                targets = regularizers[name].on_targets(targets, context)
+            loss = knobs.loss.training(outputs, targets)
+            for name in self._penalty:
+                loss = loss + regularizers[name].penalty(named, context)
+            return loss
+
+        gradient = self._gradient
+        for name in self._wrap_gradient:
+            gradient = regularizers[name].wrap_gradient(gradient, context)
+        loss, grads = gradient(objective, params)
+
+        for name in self._on_grads:
+            grads = regularizers[name].on_grads(grads, params, context)
+        update, optimizer_state = knobs.optimizer.direction(grads, state["optimizer"], batch.t)
+        for name in self._on_update:
+            update = regularizers[name].on_update(update, params, context)
+        params = params - batch.lr * update
+
+        state = {**state, "optimizer": optimizer_state}
+        for name in self._after_step:
+            params, own = regularizers[name].after_step(params, state.get(name, {}), context)
+            if own:
+                state[name] = own
+        return params, state, {"loss": loss}
+
+    def eval_params(self, params: torch.Tensor, state: State, knobs: Knobs) -> torch.Tensor:
+        """The parameters [P] to evaluate and to keep."""
+        for name in self._eval_params:
+            params = knobs.regularizers[name].eval_params(params, state.get(name, {}))
+        return params

@@ -1,0 +1,16 @@
+"""The two kinds of targets, and the metrics that go with each."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Task = Literal["classification", "regression"]
+
+# What the score on a split is called: a share of wrong classes, or a root mean squared error in the
+# target's own units.
+SCORES: dict[Task, str] = {"classification": "error", "regression": "rmse"}
+
+
+def reported_metrics(task: Task) -> frozenset[str]:
+    """The metrics of every report of the built-in trainer."""
+    return frozenset({"train_loss", "val_loss", f"val_{SCORES[task]}"})

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from train_helpers import EVERYTHING, config
+
+from hpo.train.config import TrainConfig
+from hpo.train.drivers.single import value_and_grad
+from hpo.train.lanes import bind, knobs
+from hpo.train.layout import Layout
+from hpo.train.noise import step_keys
+from hpo.train.regularizers.base import Objective
+from hpo.train.step import Batch, Knobs, Step
+
+K, STEPS, B = 3, 20, 12
+INPUTS = {"mlp": (6,), "cnn": (1, 8, 8)}
+
+
+def grad_and_value(objective: Objective, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    grads, value = torch.func.grad_and_value(objective)(params)
+    return value, grads
+
+
+def lane_configs(model: dict[str, Any], optimizer: dict[str, Any]) -> list[TrainConfig]:
+    """Everything switched on, and every per-lane value different in every lane."""
+    base = config(
+        **EVERYTHING,
+        model=model,
+        optimizer=optimizer,
+        precision="float64",
+        schedule={"kind": "cosine", "floor": 0.1},
+    )
+    return [
+        bind(base, {path: value * (1 - 0.1 * k) for path, value in knobs(base).items()})
+        for k in range(K)
+    ]
+
+
+@pytest.mark.parametrize("model", [{"kind": "mlp", "widths": [9, 7]}, {"kind": "cnn"}])
+@pytest.mark.parametrize("optimizer", [{"kind": "sgd", "nesterov": True}, {"kind": "adamw"}])
+def test_lanes_under_vmap_equal_the_same_trials_alone(
+    model: dict[str, Any], optimizer: dict[str, Any]
+) -> None:
+    configs = lane_configs(model, optimizer)
+    first = configs[0]
+    generator = torch.Generator().manual_seed(0)
+    like = torch.empty(0, dtype=torch.float64)
+    layout = Layout(first.model.shapes(INPUTS[first.model.kind], 3))
+    start = torch.randn(K, layout.size, generator=generator, dtype=torch.float64) * 0.3
+    xs = torch.randn(K, STEPS, B, *INPUTS[first.model.kind], generator=generator, dtype=like.dtype)
+    ys = torch.randint(3, (K, STEPS, B), generator=generator)
+    rates = torch.stack(
+        [c.warmup.factors(c.schedule, STEPS) * c.batch_lr.learning_rate for c in configs]
+    )
+    keys = torch.stack([step_keys(seed, torch.arange(STEPS)) for seed in range(K)])
+    t = torch.arange(STEPS, dtype=torch.float64)
+    values = [{k: like.new_tensor(v) for k, v in knobs(c).items()} for c in configs]
+    assert len(values[0]) >= 13
+
+    step = Step(first, layout, like, value_and_grad)
+    alone, alone_losses = [], []
+    for k in range(K):
+        lane = Knobs.of(bind(configs[k], values[k]))
+        params, state = start[k], step.init_state(start[k], lane)
+        for i in range(STEPS):
+            batch = Batch(xs[k, i], ys[k, i], t[i], rates[k, i], keys[k, i])
+            params, state, metrics = step(params, state, batch, lane)
+        alone.append(params)
+        alone_losses.append(metrics["loss"])
+
+    mapped = Step(first, layout, like, grad_and_value)
+
+    def one_lane(params: Any, state: Any, batch: Any, lane_values: Any) -> Any:
+        return mapped(params, state, batch, Knobs.of(bind(first, lane_values)))
+
+    stacked = {path: torch.stack([v[path] for v in values]) for path in values[0]}
+    params = start
+    state = torch.func.vmap(lambda p, v: mapped.init_state(p, Knobs.of(bind(first, v))))(
+        start, stacked
+    )
+    for i in range(STEPS):
+        batch = Batch(xs[:, i], ys[:, i], t[i].expand(K), rates[:, i], keys[:, i])
+        params, state, metrics = torch.func.vmap(one_lane)(params, state, batch, stacked)
+
+    assert (params - torch.stack(alone)).abs().max() <= 1e-10
+    assert (metrics["loss"] - torch.stack(alone_losses)).abs().max() <= 1e-10
+    assert (params - start).abs().max() > 0.01, "nothing was trained"
+    assert (params[0] - params[1]).abs().max() > 0.01, "the lanes do not differ"
+
+
+def test_a_step_writes_into_nothing_it_is_given() -> None:
+    case = lane_configs({"kind": "mlp", "widths": [5]}, {"kind": "adamw"})[0]
+    like = torch.empty(0, dtype=torch.float64)
+    layout = Layout(case.model.shapes((6,), 3))
+    step = Step(case, layout, like, value_and_grad)
+    lane = Knobs.of(bind(case, {k: like.new_tensor(v) for k, v in knobs(case).items()}))
+    params = torch.randn(layout.size, dtype=torch.float64)
+    batch = Batch(
+        torch.randn(B, 6, dtype=torch.float64),
+        torch.randint(3, (B,)),
+        like.new_tensor(0.0),
+        like.new_tensor(0.1),
+        step_keys(0, torch.arange(1))[0],
+    )
+    state = step.init_state(params, lane)
+    before = [x.clone() for x in (params, *batch, *state["optimizer"].values())]
+    step(params, state, batch, lane)
+    after = [params, *batch, *state["optimizer"].values()]
+    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))

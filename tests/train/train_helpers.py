@@ -1,0 +1,53 @@
+"""What several tests of the trainer need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hpo.records import Decision, Report, TrialSpec
+from hpo.train.config import TrainConfig
+from hpo.trainable import Trial
+
+
+def config(**changes: Any) -> TrainConfig:
+    """A small config on iris."""
+    small = {
+        "data": {"kind": "sklearn", "name": "iris"},
+        "model": {"kind": "mlp", "widths": [8]},
+        "epochs": 4,
+        "batch_lr": {"batch_size": 16},
+    }
+    return TrainConfig.model_validate(small | changes)
+
+
+# Every part that trains on a table at once; strengths large enough to be seen.
+EVERYTHING: dict[str, Any] = {
+    "regularization": {
+        "l1": {"strength": 0.003},
+        "l2": {"strength": 0.01},
+        "weight_decay": {"strength": 0.05},
+        "max_norm": {"radius": 1.0},
+    },
+    "dropout": {"input": 0.1, "hidden": 0.2},
+    "loss": {"kind": "cross_entropy", "label_smoothing": 0.1},
+    "clipping": {"norm": 0.5, "value": 0.2},
+}
+
+
+@dataclass
+class Run:
+    """A trial whose reports are kept, and which may be told to stop at a step."""
+
+    folder: Path
+    seed: int = 7
+    stop_at: int | None = None
+    reports: list[Report] = field(default_factory=list)
+
+    def trial(self) -> Trial:
+        def report(report: Report) -> Decision:
+            self.reports.append(report)
+            return Decision.PAUSE if report.step == self.stop_at else Decision.GO_ON
+
+        return Trial(TrialSpec(0, {}, self.seed, "lease"), self.folder, self.folder / "ck", report)
