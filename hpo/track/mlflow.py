@@ -12,7 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,8 +56,8 @@ _OPENED: dict[Path, tuple[int, int] | None] = {}
 class _Child:
     run_id: str
     step: int = 0
-    has_params: bool = False
     ended: bool = False
+    params: set[str] = field(default_factory=set)  # those logged: MLflow refuses another value
 
 
 class MlflowTracker(Tracker):
@@ -122,11 +122,12 @@ class MlflowTracker(Tracker):
             if child.ended:
                 return
             points = contents.trial_points(page, self._card.objective, child.step)
-            params = {} if child.has_params else contents.trial_params(page)
+            params = contents.trial_params(page)
+            new = {name: value for name, value in params.items() if name not in child.params}
             step = page.reports[-1].step if page.reports else 0
             tags = outcome if final else {STEP_TAG: str(step)} if step > child.step else {}
-            self._log(child.run_id, points, params, tags)
-            child.has_params = True
+            self._log(child.run_id, points, new, tags)
+            child.params.update(new)
             child.step = step
             if final:
                 if page.traceback:
@@ -208,7 +209,8 @@ class MlflowTracker(Tracker):
                 self._client.delete_run(run_id)
                 continue
             ended = run.info.status != "RUNNING"
-            self._children[number] = _Child(run_id, int(tags.get(STEP_TAG, 0)), ended=ended)
+            step = int(tags.get(STEP_TAG, 0))
+            self._children[number] = _Child(run_id, step, ended, set(run.data.params))
 
     def _search(self, tag: str, value: str) -> Iterator[Run]:
         """The runs whose `tag` is `value`, oldest first."""
