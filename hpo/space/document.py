@@ -6,6 +6,7 @@ whatever the text.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -227,11 +228,14 @@ class _Builder:
         if node.tag == _CORE + "str":
             return node.value
         try:
-            return self.constructor.construct_object(node)
+            value = self.constructor.construct_object(node)
         except Exception:
             kind = node.tag.removeprefix(_CORE)
             self.refuse(place, path, f"cannot be read as {kind}: {node.value[:40]!r}; quote it")
             return None
+        if isinstance(value, float) and not math.isfinite(value):
+            self.refuse(place, path, f"numbers are finite, got {node.value}; leave the key out")
+        return value
 
     def place(self, node: Node) -> Place:
         return Place(self.file, node.start_mark.line + 1, node.start_mark.column + 1)
