@@ -34,6 +34,10 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 
+# Without them the UI takes the experiment for one about language models, and hides the curves.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+TRAINING_VIEW = "workflowType=machine_learning"
+
 # MLflow's limits for one log_batch (mlflow.utils.validation).
 MAX_ENTITIES = 1000
 MAX_PARAMS = 100
@@ -183,7 +187,8 @@ class MlflowTracker(Tracker):
         found = self._client.get_experiment_by_name(self._experiment_name)
         if found is None:
             location = self._artifacts.absolute().as_uri() if self._artifacts else None
-            return str(self._client.create_experiment(self._experiment_name, location))
+            name = self._experiment_name
+            return str(self._client.create_experiment(name, location, EXPERIMENT_TAGS))
         if found.lifecycle_stage != "active":
             self._client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
@@ -272,7 +277,7 @@ class MlflowTracker(Tracker):
         if not self._uri.startswith(("http://", "https://")):
             return None
         root = self._uri.rstrip("/")
-        return f"{root}/#/experiments/{self._experiment}/runs/{self._parent}"
+        return f"{root}/#/experiments/{self._experiment}/runs/{self._parent}?{TRAINING_VIEW}"
 
 
 def _milliseconds(seconds: float) -> int:
