@@ -239,6 +239,19 @@ def test_a_wiped_store_is_noticed_and_filled_again(place: Place, made: Any) -> N
     assert children[0].history == before
 
 
+def test_a_step_reported_again_after_a_crash_is_shown_once(place: Place, made: Any) -> None:
+    tracker = place.reopen()
+    tracker.start(made.card)
+    reports = made.reports(0)
+    tracker.publish(TrialPage(made.trial(0, State.RUNNING), reports[:2]))
+    again = [dataclasses.replace(report, time=report.time + 60) for report in reports]
+    other = place.reopen()
+    other.start(made.card)
+    other.publish(TrialPage(made.trial(0), again))
+    history = place.look()[1][0].history
+    assert [step for step, _ in history["val_error"]] == [1, 2, 3]
+
+
 def test_switched_off_it_takes_everything_and_shows_nothing(made: Any) -> None:
     tracker = NoTracker()
     assert tracker.start(made.card) == frozenset()
