@@ -127,7 +127,9 @@ def at_edge(value: Json, low: float, high: float) -> bool:
 def yaml(config: Mapping[str, Json]) -> str:
     """A config as YAML, its innermost levels on one line as in a study file."""
     writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = None
+    # None: a level without levels below it goes on one line; the config itself never does.
+    nested = any(isinstance(value, Mapping | list) for value in config.values())
+    writer.default_flow_style = None if nested else False
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.width = 100
     text = io.StringIO()
