@@ -80,7 +80,7 @@ class Mistake:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.path}: {self.message}" if self.path else f"{self.place}: {self.message}"
+        return ": ".join(part for part in (str(self.place), self.path, self.message) if part)
 
 
 class StudyFileError(InputError):

@@ -23,6 +23,12 @@ class BuiltinTrainer(Trainable):
         task = config.task()
         return reported_metrics(task) if task else None
 
+    def derived(self, config: Json) -> Mapping[str, float]:
+        return TrainConfig.model_validate(config).derived()
+
+    def steps(self, config: TrainConfig) -> int:
+        return config.epochs
+
     def check(self, config: TrainConfig, folder: Path) -> None:
         from hpo.train.problem import assemble
 
@@ -44,10 +50,10 @@ class BuiltinTrainer(Trainable):
         Raises:
             InputError: not a config of this trainer, or not a batch size.
         """
-        tree = TrainConfig.model_validate(config).model_dump(mode="json")
-        tree["batch_lr"]["batch_size"] = batch_size
+        moved = {**config, "batch_lr": {**config.get("batch_lr", {}), "batch_size": batch_size}}
         try:
-            return TrainConfig.model_validate(tree).model_dump(mode="json")
+            TrainConfig.model_validate(moved)
+            return moved
         except ValidationError as error:
             (first, *_) = error.errors()
             raise InputError(

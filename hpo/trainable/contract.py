@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from hpo.errors import InputError
 from hpo.records import Json
 from hpo.trainable.trial import Trial
 
@@ -32,6 +33,10 @@ class Trainable(ABC):
     config_type: type[BaseModel] | None = None
 
     def metrics(self, config: Config) -> frozenset[str] | None:
+        return None
+
+    def steps(self, config: Config) -> int | None:
+        """How many steps a trial of this config reports if nothing ends it; `None` if unknown."""
         return None
 
     def check(self, config: Config, folder: Path) -> None:
@@ -61,14 +66,19 @@ class Trainable(ABC):
         """
         return {}
 
+    def derived(self, config: Json) -> Mapping[str, float]:
+        """What follows from a config and is worth a column beside it, by dotted path.
+
+        A learning rate that is scaled with the batch size, for example.
+        """
+        return {}
+
     def rescale(self, config: Json, batch_size: int) -> Json:
         """The config moved to another batch size by its own coupling rule.
 
         Raises:
             InputError: configs of this trainable have no coupled batch size.
         """
-        from hpo.errors import InputError
-
         raise InputError(
             "this trainable has no rule that couples batch size and learning rate",
             "only configs with a batch_lr section can be moved to another batch size",

@@ -22,8 +22,8 @@ _ALIASES = {BUILTIN: "hpo.train.builtin:trainer"}
 def load(reference: str, folder: Path) -> Trainable:
     """The trainable named by `builtin` or `package.module:name`.
 
-    The module is looked up in `folder` (the study file's) first, then as Python does. `folder` stays
-    on `sys.path`, since the module may import its neighbours later.
+    The module is looked up in `folder` (the study file's) first, then as Python does. `folder`
+    stays on `sys.path`, since the module may import its neighbours later.
 
     Raises:
         TrainableError: there is no such module or name, importing it fails, or the function's

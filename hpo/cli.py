@@ -1,0 +1,209 @@
+"""The command line: commands, no logic."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from hpo.errors import HpoError, InputError
+from hpo.home import Home
+
+app = typer.Typer(
+    name="hpo",
+    help="Hyperparameter search for people who care how well their models generalise.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+out = Console(soft_wrap=True, highlight=False)
+
+INTERRUPTED = 130
+
+StudyArgument = Annotated[str, typer.Argument(help="A study file, or the name of a shipped study.")]
+NameArgument = Annotated[str, typer.Argument(help="The name of a study that was run.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Overrides one value of the study file."),
+]
+TrialsOption = Annotated[
+    int | None, typer.Option("--trials", min=1, help="Total number of trials, in place of the file's.")
+]
+
+
+def main() -> None:
+    """The entry point: errors of the project are told in its own words, without a traceback."""
+    try:
+        app()
+    except HpoError as error:
+        kind = "" if isinstance(error, InputError) else "the study failed: "
+        Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"{kind}{error}")
+        sys.exit(error.exit_code)
+
+
+def overrides(pairs: list[str] | None, trials: int | None = None) -> dict[str, str]:
+    """`--set` as a mapping.
+
+    Raises:
+        InputError: an entry is not path=value.
+    """
+    found = {}
+    for pair in pairs or []:
+        path, equals, value = pair.partition("=")
+        if not (equals and path):
+            raise InputError(f"--set takes path=value, got {pair!r}", "for example --set space.epochs=5")
+        found[path] = value
+    if trials is not None:
+        found["search.trials"] = str(trials)
+    return found
+
+
+@app.command()
+def validate(study: StudyArgument, sets: SetOption = None) -> None:
+    """Check a study file; print every mistake with its place, or the space as a table."""
+    from hpo import studyfile
+    from hpo.report import tables
+
+    checked = studyfile.load(study, overrides(sets))
+    out.print(tables.space(checked))
+    out.print(tables.verdict(checked), style="green")
+
+
+@app.command()
+def plan(study: StudyArgument, sets: SetOption = None, trials: TrialsOption = None) -> None:
+    """Show what would run: parameters, grid size, first configs, expected cost. Runs nothing."""
+    from hpo import studyfile
+    from hpo.report import plan, tables
+
+    checked = studyfile.load(study, overrides(sets, trials))
+    out.print(tables.space(checked))
+    for line in plan.lines(checked, Home.default()):
+        out.print(line, markup=False)
+    out.print(tables.configs(plan.first_draws(checked, 10)))
+
+
+@app.command()
+def run(
+    study: StudyArgument,
+    sets: SetOption = None,
+    trials: TrialsOption = None,
+    inline: Annotated[bool, typer.Option("--inline", help="In this process, without Ray.")] = False,
+) -> None:
+    """Run a study here with live progress. Run it again to continue it."""
+    from hpo import studyfile
+    from hpo import study as studies
+    from hpo.report import tables
+    from hpo.report.live import LiveView
+
+    checked = studyfile.load(study, overrides(sets, trials))
+    # Bound to this stdout: while Ray works, sys.stdout is the engine's log.
+    console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+    view = LiveView(console, checked.name, checked.objective.metric)
+    try:
+        with view:
+            result = studies.run(checked, inline=inline, observer=view.show)
+    except KeyboardInterrupt:
+        out.print(f"stopped at once; hpo run {study} continues: nothing that finished is lost")
+        sys.exit(INTERRUPTED)
+    for part in tables.result(result, checked):
+        out.print(part)
+    if not result.done:
+        out.print(f"stopped; to continue: hpo run {study}", markup=False)
+        sys.exit(INTERRUPTED)
+
+
+@app.command(name="list")
+def list_() -> None:
+    """List the studies in this home and how far they are."""
+    from hpo.report import tables
+    from hpo.study import load_study
+
+    home = Home.default()
+    found = home.studies()
+    if not found:
+        out.print(f"no studies in {home.root}; hpo run STUDY makes one", markup=False)
+        return
+    out.print(tables.studies([load_study(folder.name, home) for folder in found]))
+
+
+@app.command()
+def status(name: NameArgument) -> None:
+    """Show how far a study is, and its best trial so far."""
+    from hpo.report import tables
+    from hpo.study import load_study
+
+    for part in tables.status(load_study(name)):
+        out.print(part)
+
+
+@app.command()
+def best(
+    name: NameArgument,
+    format: Annotated[str, typer.Option("--format", help="yaml, json or env.")] = "yaml",
+    out_file: Annotated[Path | None, typer.Option("--out", help="Write to a file.")] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option("--batch-size", min=1, help="Move to another batch size by the coupling rule."),
+    ] = None,
+) -> None:
+    """Print the best config, ready to parse."""
+    from hpo.files import write_atomically
+    from hpo.report.best import best_of, move, render
+
+    if format not in ("yaml", "json", "env"):
+        raise InputError(f"--format must be yaml, json or env, got {format!r}")
+    found = best_of(name)
+    config, notes = found.config, Console(stderr=True, soft_wrap=True, highlight=False)
+    if batch_size is not None:
+        config, changes = move(found, batch_size)
+        for change in changes or ["nothing changed"]:
+            notes.print(change, markup=False)
+    text = render(config, format)
+    if out_file is None:
+        sys.stdout.write(text)
+    else:
+        try:
+            write_atomically(out_file, text)
+        except OSError as error:
+            raise InputError(f"{out_file} cannot be written: {error.strerror}") from None
+        notes.print(f"wrote {out_file}", markup=False)
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
+) -> None:
+    """Open the MLflow UI on this home, on loopback."""
+    from hpo.track.ui import serve
+
+    server = serve(Home.default(), host, port)
+    out.print(f"MLflow UI: {server.url} (Ctrl-C ends it)", markup=False)
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.stop()
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of study files, for editors."""
+    import json
+
+    from hpo.schema import study_schema
+
+    sys.stdout.write(json.dumps(study_schema(), indent=1) + "\n")
+
+
+@app.command()
+def parts(family: Annotated[str | None, typer.Argument(help="One family only.")] = None) -> None:
+    """List every built-in part with its settings, ranges and reference."""
+    from hpo.report import tables
+
+    for table in tables.parts(family):
+        out.print(table)

@@ -1,0 +1,11 @@
+"""Runs a study's trials one after the other in this very process: for debugging and small studies."""
+
+from __future__ import annotations
+
+from hpo import trainable as trainables
+from hpo.execute.worker import Channel, Setup, work
+
+
+def run(setup: Setup, channel: Channel) -> None:
+    """Returns when no trial is left or the study was stopped."""
+    work(setup, trainables.load(setup.trainable, setup.folder), channel, worker="inline")

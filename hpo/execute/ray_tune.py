@@ -1,0 +1,195 @@
+"""Runs a study's trials on Ray: the coordinator is an actor, every worker a Tune trial.
+
+Ray Tune owns placement, resources and the replacement of workers that died. It is handed tickets,
+not configs: a worker takes trials from the coordinator until none are left.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
+from typing import Any, Protocol, TypeVar, cast
+
+# Ray reads these when it is imported.
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the old output can be switched off, the new one cannot
+os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+# On Linux Ray takes the machine's outward address even when told 127.0.0.1, and then every server
+# of its own listens on all interfaces. This is the switch by which it stays on loopback elsewhere.
+os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
+import ray
+from ray import tune
+from ray.tune.search import Searcher
+
+from hpo import trainable as trainables
+from hpo.errors import ResourceError
+from hpo.execute.settings import ResourceSettings
+from hpo.execute.worker import Channel, Setup, work
+
+C = TypeVar("C")
+
+
+class Supervised(Protocol):
+    """The coordinator as the one who places workers sees it."""
+
+    def work_left(self) -> bool:
+        """Whether a new worker would get a trial now."""
+
+    def finished(self) -> bool:
+        """Whether no worker will be needed any more."""
+
+    def worker_ended(self, worker: str, died: bool) -> None:
+        """Takes back what the worker held."""
+
+
+@contextmanager
+def cluster() -> Iterator[None]:
+    """A Ray cluster for this run: the one that is there, or a local one that ends with the run."""
+    if ray.is_initialized():
+        yield
+        return
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        namespace="hpo",
+    )
+    try:
+        if ray.util.get_node_ip_address() != "127.0.0.1":
+            raise ResourceError(
+                "Ray would listen on every network interface, since it was imported before hpo",
+                "set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 before Python starts",
+            )
+        yield
+    finally:
+        ray.shutdown()
+
+
+def count_workers(settings: ResourceSettings) -> int:
+    """How many workers the study gets.
+
+    Raises:
+        ResourceError: the cluster has not what the study asks for.
+    """
+    have = ray.cluster_resources()
+    cpus, gpus = int(have.get("CPU", 0)), have.get("GPU", 0.0)
+    if settings.gpus > gpus:
+        raise ResourceError(
+            f"resources.gpus asks for {settings.gpus:g} a worker, this machine has {gpus:g}",
+            "set resources.gpus to 0, or run where there is a GPU",
+        )
+    if settings.gpus > 1 and settings.gpus != int(settings.gpus):
+        raise ResourceError(
+            f"resources.gpus above 1 must be whole, got {settings.gpus:g}",
+            "a GPU is shared by fractions below 1",
+        )
+    fit = cpus // settings.cpus
+    if settings.gpus:
+        share = (1 // settings.gpus) * gpus if settings.gpus < 1 else gpus // settings.gpus
+        fit = min(fit, int(share))
+    wanted = settings.workers or max(fit, 1)
+    if wanted > fit:
+        raise ResourceError(
+            f"{wanted} workers with {settings.cpus} CPUs and {settings.gpus:g} GPUs each do not fit"
+            f" on {cpus} CPUs and {gpus:g} GPUs",
+            f"set resources.workers to {fit} or leave it out" if fit else "ask for less a worker",
+        )
+    return wanted
+
+
+def start_coordinator(make: Callable[..., C], *args: Any) -> C:
+    """Starts the coordinator as an actor; what comes back behaves like the coordinator itself.
+
+    It is restarted from the record when its process dies, and calls in flight are sent again.
+    """
+    actor = (
+        ray.remote(make)  # type: ignore[call-overload]
+        .options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+        .remote(*args)
+    )
+    return cast(C, Remote(actor))
+
+
+class Remote:
+    """Calls an actor's methods as if it were here."""
+
+    def __init__(self, actor: Any) -> None:
+        self._actor = actor
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        method = getattr(self._actor, name)
+        return lambda *args, **kwargs: ray.get(method.remote(*args, **kwargs))
+
+    def __reduce__(self) -> tuple[type[Remote], tuple[Any]]:
+        return Remote, (self._actor,)
+
+
+def run(setup: Setup, settings: ResourceSettings, workers: int, coordinator: Any) -> None:
+    """Keeps `workers` workers at work; returns when no trial is left or the study was stopped.
+
+    What Tune says meanwhile goes to the study's engine log.
+    """
+    resources = {"cpu": settings.cpus, "gpu": settings.gpus}
+    with (
+        tempfile.TemporaryDirectory(prefix="hpo-tune-") as scratch,
+        setup.study.log.open("a") as log,
+        redirect_stdout(log),
+        redirect_stderr(log),
+    ):
+        tune.Tuner(
+            tune.with_resources(
+                partial(_worker, setup=setup, cpus=settings.cpus, coordinator=coordinator),
+                resources,
+            ),
+            tune_config=tune.TuneConfig(
+                search_alg=Tickets(coordinator), num_samples=-1, max_concurrent_trials=workers
+            ),
+            run_config=tune.RunConfig(
+                name="workers",
+                storage_path=scratch,
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=0),
+            ),
+        ).fit()
+
+
+class Tickets(Searcher):
+    """Hands Tune one ticket for every worker that should be there."""
+
+    def __init__(self, coordinator: Supervised) -> None:
+        super().__init__(metric="none", mode="min")
+        self.coordinator = coordinator
+
+    def suggest(self, trial_id: str) -> Any:
+        if self.coordinator.work_left():
+            return {"worker": trial_id}
+        return Searcher.FINISHED if self.coordinator.finished() else None
+
+    def on_trial_complete(
+        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+    ) -> None:
+        self.coordinator.worker_ended(trial_id, died=error)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing to save: the record is the truth."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing to restore."""
+
+
+def _worker(config: dict[str, Any], setup: Setup, cpus: int, coordinator: Channel) -> None:
+    # Ray sets OMP_NUM_THREADS for its processes; libraries with pools of their own are told here,
+    # before the trainable imports them.
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = str(cpus)
+    trainable = trainables.load(setup.trainable, setup.folder)
+    work(setup, trainable, coordinator, worker=config["worker"])

@@ -1,0 +1,22 @@
+"""What a study may use of the machine."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from hpo.settings import Settings
+
+
+class ResourceSettings(Settings):
+    """Workers and what each of them gets."""
+
+    workers: int | None = Field(
+        None, ge=1, description="how many; default: as many as the machine has room for"
+    )
+    cpus: int = Field(1, ge=1, description="CPUs, and so threads, of a worker")
+    gpus: float = Field(
+        0, ge=0, description="GPUs of a worker; 0.5 puts two workers on one GPU"
+    )
+    isolate: bool = Field(
+        False, description="a fresh process for every trial; costs its start each time"
+    )

@@ -1,0 +1,90 @@
+"""What a study would do, told without running anything."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from hpo.home import Home
+from hpo.records import State, TrialRecord
+from hpo.report.summary import duration
+from hpo.search import grid
+from hpo.search.pruners import Asha
+from hpo.search.record import Record
+from hpo.search.samplers import proposer
+from hpo.space import Draw, probes
+from hpo.studyfile import Study
+
+
+def first_draws(study: Study, count: int) -> list[Draw]:
+    """The first configs, drawn as the study would draw them before any result is known."""
+    proposals = proposer(study.space, study.file.search)
+    draws: list[Draw] = []
+    with tempfile.TemporaryDirectory() as scratch:
+        record = Record(
+            Path(scratch) / "journal", study.objective, study.file.pruner.make()
+        )
+        total = study.file.search.trials or count
+        while len(draws) < min(count, total):
+            trial = record.ask(proposals, study.space)
+            if trial is None:
+                break
+            draws.append(Draw(trial.config, trial.params, {}))
+    return draws
+
+
+def lines(study: Study, home: Home) -> Iterator[str]:
+    """Size and expected cost."""
+    total = study.file.search.trials
+    if study.file.search.sampler == "grid":
+        size = grid.size(study.space.root)
+        yield f"the grid has {size} points" + (
+            f", of which {total} would be tried" if total and total < size else ""
+        )
+        total = min(size, total or size)
+    assert total is not None, "only a grid may leave it out"
+    drawn, _, _ = next(probes(study.space.root))
+    steps = None
+    if study.space.rejects(drawn.config) is None:
+        steps = study.trainable.steps(study.space.config(drawn.config))
+    if steps is None:
+        yield f"cost: {total} trials; how many steps each takes, only the trainable knows"
+        return
+    expected = expected_steps(study, steps)
+    yield (
+        f"cost: {total} trials of at most {steps} steps, {total * steps} in all"
+        + (f"; about {total * expected:.0f} with the pruner" if expected < steps else "")
+    )
+    seconds = _seconds_a_step(study, home)
+    if seconds is not None:
+        yield (
+            f"time: about {duration(total * expected * seconds)} of one worker's time,"
+            " at the pace of this study's trials so far"
+        )
+
+
+def expected_steps(study: Study, steps: int) -> float:
+    """Steps of an average trial, if one in `reduction_factor` goes on from each rung."""
+    pruner = study.file.pruner
+    if not isinstance(pruner, Asha):
+        return steps
+    expected, share, reached = 0.0, 1.0, 0
+    rung = pruner.min_steps
+    while rung < steps:
+        expected += share * (rung - reached)
+        share, reached, rung = share / pruner.reduction_factor, rung, rung * pruner.reduction_factor
+    return expected + share * (steps - reached)
+
+
+def _seconds_a_step(study: Study, home: Home) -> float | None:
+    folder = home.study(study.name)
+    if not folder.journal.exists():
+        return None
+    trials = [t for t in Record(folder.journal, study.objective).trials() if _timed(t)]
+    steps = sum(t.steps for t in trials)
+    return sum((t.finished or 0.0) - t.started for t in trials) / steps if steps else None
+
+
+def _timed(trial: TrialRecord) -> bool:
+    return trial.state in (State.COMPLETE, State.PRUNED) and trial.finished is not None

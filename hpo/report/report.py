@@ -1,0 +1,91 @@
+"""A study's report: what is written beside the record and shown by the tracker."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+
+from hpo.files import write_atomically
+from hpo.home import StudyFolder
+from hpo.records import State, TrialRecord, best_trial
+from hpo.report import plots
+from hpo.report.best import Best, render
+from hpo.report.summary import markdown, summarize
+from hpo.search.importance import importances
+from hpo.space import Range
+from hpo.studyfile import Study
+from hpo.track import StudyPage
+
+
+def begin(study: Study, folder: StudyFolder) -> None:
+    """What is known before the first trial: the study file and its resolved space."""
+    write_atomically(folder.report / "study.yaml", study.text)
+    write_atomically(folder.report / "space.json", json.dumps(study.file.space, indent=1))
+
+
+def page(study: Study, folder: StudyFolder, trials: Sequence[TrialRecord]) -> StudyPage:
+    """How far the study is, for the tracker."""
+    summary = summarize(trials, study.objective)
+    return StudyPage(
+        description=_description(study, trials),
+        curve=summary.curve[: summary.settled],
+        best=summary.best,
+        finished=summary.finished,
+        artifacts=folder.report,
+    )
+
+
+def end(study: Study, folder: StudyFolder, trials: Sequence[TrialRecord], best: Best) -> None:
+    """The summary, the best config and the plots."""
+    text = _description(study, trials)
+    if best.test:
+        shown = ", ".join(f"`{name}` {value:.4g}" for name, value in best.test.items())
+        text += f"\nOn the test set, looked at after the search: {shown}.\n"
+    write_atomically(folder.report / "summary.md", text)
+    write_atomically(folder.report / "best.yaml", render(best.config, "yaml"))
+    write_atomically(folder.report / "best.json", best.model_dump_json(indent=1))
+    plots.optimization_history(trials, study.objective, folder.report / "optimization_history")
+    shares = importances(folder.journal, study.objective)
+    if shares:
+        plots.parameter_importance(shares, folder.report / "parameter_importance")
+
+
+def best_so_far(study: Study, trials: Sequence[TrialRecord], complete: bool) -> Best | None:
+    """The best trial as it is kept; `None` while no trial is complete."""
+    trial = best_trial(list(trials), study.objective)
+    if trial is None or trial.value is None:
+        return None
+    return Best(
+        study=study.name,
+        trial=trial.number,
+        trials=sum(t.state is not State.RUNNING for t in trials),
+        complete=complete,
+        objective=study.objective,
+        value=trial.value,
+        metrics=dict(trial.metrics),
+        test={},
+        trainable=study.file.trainable,
+        folder=str(study.folder.resolve()),
+        config=dict(trial.config),
+    )
+
+
+def nothing_completed(trials: Sequence[TrialRecord], folder: StudyFolder) -> tuple[str, str]:
+    """Message and hint for a study that has no result."""
+    reasons = Counter(f"{t.state.value}: {t.reason}" for t in trials if t.reason)
+    why, times = reasons.most_common(1)[0] if reasons else ("no trial was run", 0)
+    tracebacks = [t.number for t in trials if folder.traceback(t.number).exists()]
+    hint = f"a traceback is in {folder.traceback(tracebacks[0])}" if tracebacks else ""
+    return f"none of {len(trials)} trials completed; most often ({times}x) {why}", hint
+
+
+def ranges(study: Study) -> dict[str, tuple[float, float]]:
+    """Low and high of every searched number, by parameter name."""
+    found = (here.parameter for here in study.space.parameters)
+    return {p.name: (p.low, p.high) for p in found if isinstance(p, Range)}
+
+
+def _description(study: Study, trials: Sequence[TrialRecord]) -> str:
+    summary = summarize(trials, study.objective)
+    return markdown(summary, total=study.file.search.trials, ranges=ranges(study))

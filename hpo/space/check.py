@@ -1,0 +1,185 @@
+"""Checks a space against the model of a config, before anything runs.
+
+The model itself is the judge: it is given configs in which, one at a time, every end of every range
+and every choice appears, and its complaints are traced back to the line they come from.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from hpo.errors import StudyFileError
+from hpo.space.build import Builder
+from hpo.space.document import Document, Keys
+from hpo.space.messages import describe, input_path, unknown_key
+from hpo.space.model import Shape
+from hpo.space.space import Space
+from hpo.space.tree import Array, Choices, Draw, Located, Node, Object, Parameter, Range, draw
+from hpo.space.tree import parameters as located
+
+SAMPLES = 400
+LEAST_VALID = 0.05
+
+
+def check(document: Document, config_type: type[BaseModel] | None, prefix: str = "space") -> Space:
+    """The space a document describes.
+
+    Args:
+        document: the config tree with distributions in it.
+        config_type: the model of a config; `None` lets any mapping pass.
+        prefix: what the paths in messages begin with.
+
+    Raises:
+        StudyFileError: with every mistake found.
+    """
+    builder = Builder(document, prefix)
+    shape = Shape(config_type) if config_type else Shape()
+    if not isinstance(document.data, dict):
+        builder.refuse((), "must be a mapping, the config with distributions in it")
+        raise StudyFileError(builder.mistakes)
+    root = builder.build(shape)
+    space = Space(root, config_type, document.data)
+    if config_type is not None:
+        _unknown_keys(builder, root, shape)
+        _probe(builder, space)
+    if not builder.mistakes and space.parameters:
+        _sample(builder, space)
+    if builder.mistakes:
+        raise StudyFileError(builder.mistakes)
+    return space
+
+
+def _unknown_keys(builder: Builder, node: Node, shape: Shape) -> None:
+    """Keys the model does not know; by its annotations, since a model may be set to ignore them."""
+    match node:
+        case Object():
+            constant = {key: getattr(child, "value", {}) for key, child in node.items.items()}
+            inner = shape.inside(constant)
+            known = inner.known_keys()
+            for key, child in node.items.items():
+                if known is not None and key not in known:
+                    builder.refuse((*node.at, key), unknown_key(key, known), key=True)
+                else:
+                    _unknown_keys(builder, child, inner.field(key))
+        case Array():
+            for i, child in enumerate(node.items):
+                _unknown_keys(builder, child, shape.element(i))
+        case Choices():
+            for option in node.options:
+                _unknown_keys(builder, option, shape)
+
+
+def probes(root: Node) -> Iterator[tuple[Draw, Parameter | None, str]]:
+    """Configs that together take every choice and both ends of every range.
+
+    Yields:
+        the draw, the parameter it is about (`None` for the first, plain one), and what of it.
+    """
+    yield _with(root, {}), None, ""
+    for here in located(root):
+        for value, what in _extremes(here.parameter):
+            yield _with(root, _activate(here) | {here.parameter.name: value}), here.parameter, what
+
+
+def _extremes(parameter: Parameter) -> list[tuple[float, str]]:
+    match parameter:
+        case Range():
+            return [(parameter.low, "low"), (parameter.high, "high")]
+        case Choices():
+            return [(i, "") for i in range(len(parameter.options))]
+
+
+def _activate(here: Located) -> dict[str, float]:
+    return {choices.name: index for choices, index in here.given}
+
+
+def _with(root: Node, chosen: dict[str, float]) -> Draw:
+    def choose(p: Parameter) -> float:
+        return chosen.get(p.name, p.low if isinstance(p, Range) else 0)
+
+    return draw(root, choose)
+
+
+def _probe(builder: Builder, space: Space) -> None:
+    for drawn, parameter, end in probes(space.root):
+        for error in _errors(space, drawn):
+            if error["type"] == "extra_forbidden":
+                continue  # told already, with what was meant
+            path = input_path(error, drawn.config)
+            at = _origin(drawn, path)
+            if error["type"] == "missing":
+                at = (*_origin(drawn, path[:-1]), path[-1])
+            if at in builder.gaps or _combination(space.root, error, drawn, path):
+                continue
+            ranged = parameter if isinstance(parameter, Range) and at == parameter.at else None
+            message = describe(error)
+            if ranged is not None:
+                message = f"{end} {message}; the range must lie within the field's bounds"
+            builder.refuse((*at, end) if ranged is not None else at, message, name=path)
+
+
+def _errors(space: Space, drawn: Draw) -> list[ErrorDetails]:
+    try:
+        space.config(drawn.config)
+    except ValidationError as error:
+        return error.errors(include_url=False)
+    return []
+
+
+def _origin(drawn: Draw, path: Keys) -> Keys:
+    """The path in the study file of the value at `path` in the config."""
+    for cut in range(len(path), -1, -1):
+        if path[:cut] in drawn.places:
+            return (*drawn.places[path[:cut]], *path[cut:])
+    return path
+
+
+def _combination(root: Node, error: ErrorDetails, drawn: Draw, path: Keys) -> bool:
+    """Whether a validator rejected several values together, some of which vary.
+
+    Such draws are drawn again when the study runs. A value that is wrong in itself is a mistake.
+    """
+    if error["type"] not in ("value_error", "assertion_error"):
+        return False
+    at = root
+    for key in path:
+        while isinstance(at, Choices):
+            label = drawn.params.get(at.name)
+            at = at.options[at.labels.index(str(label))]
+        if isinstance(at, Object) and key in at.items:
+            at = at.items[str(key)]
+        elif isinstance(at, Array) and isinstance(key, int):
+            at = at.items[key]
+        else:
+            return False
+    return isinstance(at, (Object, Array, Choices)) and any(True for _ in located(at))
+
+
+def _sample(builder: Builder, space: Space) -> None:
+    """Refuses a space of which hardly any point is valid."""
+    rng = random.Random(0)
+
+    def choose(parameter: Parameter) -> float:
+        if isinstance(parameter, Choices):
+            return rng.randrange(len(parameter.options))
+        values = parameter.grid()
+        if values and len(values) < 10_000:
+            return rng.choice(values)
+        if parameter.log:
+            return float(parameter.low * (parameter.high / parameter.low) ** rng.random())
+        return rng.uniform(parameter.low, parameter.high)
+
+    reasons = Counter(space.rejects(space.draw(choose).config) for _ in range(SAMPLES))
+    valid = reasons.pop(None, 0)
+    if valid < LEAST_VALID * SAMPLES:
+        why = reasons.most_common(1)[0][0]
+        builder.refuse(
+            (),
+            f"at least {LEAST_VALID:.0%} of the space must be valid, {valid} of {SAMPLES} draws"
+            f" were; most often: {why}; narrow the ranges",
+        )

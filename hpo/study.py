@@ -1,0 +1,285 @@
+"""A study from file to best config. Read `run` from top to bottom."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hpo import frozen, studyfile
+from hpo.coordinator import Coordinator, Progress
+from hpo.errors import StudyFailed
+from hpo.execute import inline
+from hpo.execute.worker import Setup
+from hpo.home import Home, StudyFolder
+from hpo.lock import FileLock, is_held
+from hpo.records import Decision, Objective, TrialRecord, TrialSpec
+from hpo.report import report
+from hpo.report.best import Best, read_best, write_best
+from hpo.search.record import Record
+from hpo.seeds import derive
+from hpo.space import probes
+from hpo.studyfile import Study
+from hpo.track import Ending, Publisher, open_tracker
+from hpo.trainable import Trial
+
+POLL_S = 0.25
+FLUSH_S = 60.0
+"""How long the end of a run waits for a tracker that answers slowly; what is left comes later."""
+
+OUTAGE_FLUSH_S = 5.0
+"""The same for a tracker that has been failing."""
+
+Observer = Callable[[Progress, str | None], None]
+"""Called a few times a second with the progress and what is wrong with the tracker, if anything."""
+
+
+@dataclass(frozen=True)
+class StudyResult:
+    """What a run leaves.
+
+    Args:
+        done: whether the budget is used up; otherwise the study was stopped and can be continued.
+        running: whether a process is at it now.
+        total: trials asked for; `None` for a grid that ends by itself.
+        best: the best trial; `None` if none is complete yet.
+        config: the best config, typed by the trainable's own model.
+        test: test metrics of the best trial, once the study is done.
+        trials: every trial, by number.
+        url: the study's page in the tracker, if it has an address.
+        trouble: why the tracker is behind; `None` when all is published.
+    """
+
+    name: str
+    objective: Objective
+    done: bool
+    running: bool
+    total: int | None
+    best: TrialRecord | None
+    config: Any
+    test: Mapping[str, float]
+    trials: list[TrialRecord]
+    folder: Path
+    url: str | None
+    trouble: str | None
+
+
+def run(
+    study: str | Path | Study,
+    *,
+    trials: int | None = None,
+    overrides: Mapping[str, str] | None = None,
+    inline: bool = False,
+    home: Home | None = None,
+    observer: Observer = lambda progress, trouble: None,
+) -> StudyResult:
+    """Runs a study, or continues it, to its best config.
+
+    Args:
+        study: a study file, the name of a shipped study, or a loaded study.
+        trials: the total number of trials, in place of the file's.
+        overrides: values as YAML by dotted path, laid over the file.
+        inline: run in this process, without Ray.
+        home: default `$HPO_HOME`, or `.hpo/` in the working folder.
+        observer: shown the progress while the study runs.
+
+    Raises:
+        InputError: the study file is wrong, data is missing, the machine lacks what is asked for,
+            or a study of that name is another one or is being run.
+        StudyFailed: no trial was completed.
+    """
+    if not isinstance(study, Study):
+        overrides = dict(overrides or {})
+        if trials is not None:
+            overrides["search.trials"] = str(trials)
+        study = studyfile.load(study, overrides)
+    home = home or Home.default()
+    home.make()
+    folder = home.study(study.name)
+    lock = FileLock(folder.root / "run.lock")
+    try:
+        card = frozen.freeze(study, folder)
+        report.begin(study, folder)
+        tracker = open_tracker(study.file.tracking, home, study.name)
+        with _coordinator(study, folder, inline) as (coordinator, execute):
+            publisher = Publisher(
+                tracker,
+                card,
+                coordinator.changes,
+                folder,
+                page=partial(report.page, study, folder),
+                derived=lambda trial: study.trainable.derived(trial.config),
+            )
+            publisher.start()
+            ending = Ending.FAILED
+            try:
+                if coordinator.work_left():
+                    check_trainable(study)
+                    with _watch(coordinator, publisher, observer):
+                        execute()
+                progress = coordinator.progress()
+                if progress.failure is not None:
+                    raise progress.failure
+                _, records = coordinator.changes(0)
+                done = not progress.stopping
+                best = finish(study, folder, records, done)
+                ending = Ending.DONE if done else Ending.STOPPED
+            finally:
+                publisher.close(OUTAGE_FLUSH_S if publisher.trouble else FLUSH_S, ending)
+    finally:
+        lock.release()
+    return StudyResult(
+        name=study.name,
+        objective=study.objective,
+        done=done,
+        running=False,
+        total=study.file.search.trials,
+        best=next((t for t in records if best and t.number == best.trial), None),
+        config=study.space.config(best.config) if best else None,
+        test=best.test if best else {},
+        trials=records,
+        folder=folder.root,
+        url=tracker.url(),
+        trouble=publisher.trouble,
+    )
+
+
+def load_study(name: str, home: Home | None = None) -> StudyResult:
+    """What is known of a study, read from its record; it may be running.
+
+    Raises:
+        InputError: there is no such study.
+    """
+    folder = (home or Home.default()).study(name)
+    study = frozen.thaw(folder)
+    exists = folder.journal.exists() and folder.journal.stat().st_size > 0
+    records = Record(folder.journal, study.objective).trials() if exists else []
+    best = read_best(folder)
+    return StudyResult(
+        name=name,
+        objective=study.objective,
+        done=best is not None and best.complete,
+        running=is_held(folder.root / "run.lock"),
+        total=study.file.search.trials,
+        best=next((t for t in records if best and t.number == best.trial), None),
+        config=study.space.config(best.config) if best else None,
+        test=best.test if best else {},
+        trials=records,
+        folder=folder.root,
+        url=None,
+        trouble=None,
+    )
+
+
+def check_trainable(study: Study) -> None:
+    """Lets the trainable judge configs that together take every choice, before any worker starts.
+
+    Raises:
+        InputError: one of them could not run here.
+    """
+    seen = []
+    for drawn, _, _ in probes(study.space.root):
+        if drawn.config not in seen and study.space.rejects(drawn.config) is None:
+            seen.append(drawn.config)
+            study.trainable.check(study.space.config(drawn.config), study.folder)
+
+
+def finish(
+    study: Study, folder: StudyFolder, records: list[TrialRecord], done: bool
+) -> Best | None:
+    """Writes the best config and the report; test metrics are computed here and nowhere else.
+
+    Raises:
+        StudyFailed: the study is done and no trial is complete.
+    """
+    best = report.best_so_far(study, records, done)
+    if best is None:
+        if done:
+            raise StudyFailed(*report.nothing_completed(records, folder))
+        return None
+    before = read_best(folder)
+    if before is not None and before.trial == best.trial and before.test:
+        best = best.model_copy(update={"test": before.test})
+    elif done:
+        best = best.model_copy(update={"test": _test(study, folder, best)})
+    write_best(best, folder)
+    report.end(study, folder, records, best)
+    return best
+
+
+def _test(study: Study, folder: StudyFolder, best: Best) -> Mapping[str, float]:
+    seed = derive(study.file.search.seed, "trial", best.trial)
+    spec = TrialSpec(best.trial, best.config, seed, lease="")
+    checkpoint = folder.checkpoint(best.trial)
+    trial = Trial(spec, study.folder, checkpoint, lambda report: Decision.PAUSE)
+    return study.trainable.test(study.space.config(best.config), trial)
+
+
+@contextmanager
+def _coordinator(
+    study: Study, folder: StudyFolder, in_process: bool
+) -> Iterator[tuple[Coordinator, Callable[[], None]]]:
+    """The coordinator, here or as a Ray actor, and what sets workers to work until all is done."""
+    setup = Setup(study.file.trainable, study.folder, folder, study.file.resources.isolate)
+    load = partial(frozen.thaw, folder)
+    coordinator = Coordinator(load, folder)
+    try:
+        if in_process or not coordinator.work_left():
+            yield coordinator, lambda: inline.run(setup, coordinator)
+            return
+    finally:
+        coordinator.close()
+    from hpo.execute import ray_tune
+
+    with ray_tune.cluster():
+        workers = ray_tune.count_workers(study.file.resources)
+        coordinator = ray_tune.start_coordinator(Coordinator, load, folder)
+        try:
+            yield (
+                coordinator,
+                lambda: ray_tune.run(setup, study.file.resources, workers, coordinator),
+            )
+        finally:
+            coordinator.close()
+
+
+@contextmanager
+def _watch(coordinator: Coordinator, publisher: Publisher, observer: Observer) -> Iterator[None]:
+    """Shows progress from a thread of its own, and stops the study cleanly at the first Ctrl-C.
+
+    The second Ctrl-C is Python's own: what runs is left as it is, and runs again next time.
+    """
+    interrupted, over = threading.Event(), threading.Event()
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        interrupted.set()
+
+    def look() -> None:
+        while not over.wait(POLL_S):
+            if interrupted.is_set():
+                coordinator.stop()
+            observer(coordinator.progress(), publisher.trouble)
+
+    main = threading.current_thread() is threading.main_thread()
+    before = {
+        number: signal.signal(number, interrupt)
+        for number in ((signal.SIGINT, signal.SIGTERM) if main else ())
+    }
+    watcher = threading.Thread(target=look, name="hpo-watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        observer(coordinator.progress(), publisher.trouble)

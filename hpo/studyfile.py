@@ -1,0 +1,249 @@
+"""A study file, from text to a study that is known to make sense.
+
+Nothing here loads torch, ray, optuna or mlflow: a study file is checked in a fraction of a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from hpo import trainable as trainables
+from hpo.errors import InputError, Mistake, Place, StudyFileError, TrainableError
+from hpo.execute.settings import ResourceSettings
+from hpo.home import STUDY_NAME
+from hpo.records import Json, Objective
+from hpo.search import grid
+from hpo.search.pruners import NoPruner, PrunerSettings
+from hpo.search.settings import SearchSettings
+from hpo.settings import Settings
+from hpo.space import Document, Keys, Space, check, parse_value, probes, read
+from hpo.space.merge import merge
+from hpo.space.messages import did_you_mean
+from hpo.space.validate import validate
+from hpo.track.settings import TrackingSettings
+from hpo.trainable import Trainable
+
+
+class ObjectiveSettings(Settings):
+    """What the study is about."""
+
+    metric: str = Field(min_length=1, description="one of the metrics that the trainable reports")
+    direction: Literal["minimize", "maximize"] = Field("minimize", description="which is better")
+
+    @field_validator("metric")
+    @classmethod
+    def _not_test(cls, metric: str) -> str:
+        if metric.startswith("test_"):
+            raise ValueError(
+                "test metrics are computed once, after the search; choose a validation metric"
+            )
+        return metric
+
+
+class StudyFile(Settings):
+    """A study file."""
+
+    name: str = Field(pattern=f"^{STUDY_NAME.pattern}$", description="1 to 64 of a-z 0-9 - _")
+    trainable: str = Field(description="builtin, or package.module:function")
+    use: list[str] = Field(
+        [], description="fragments of the space, merged in order; what space says wins"
+    )
+    space: dict[str, Any] = Field(
+        description="the trainable's config; any value may be a distribution"
+    )
+    objective: ObjectiveSettings
+    search: SearchSettings
+    pruner: PrunerSettings = NoPruner()
+    resources: ResourceSettings = ResourceSettings()
+    tracking: TrackingSettings = TrackingSettings()
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study file that was checked, with what it refers to.
+
+    Args:
+        file: the settings; `space` in it is merged, `use` is empty.
+        folder: of the study file; relative paths count from here.
+        text: of the study file, as it was submitted.
+    """
+
+    file: StudyFile
+    space: Space
+    trainable: Trainable
+    folder: Path
+    text: str
+
+    @property
+    def name(self) -> str:
+        return self.file.name
+
+    @property
+    def objective(self) -> Objective:
+        return Objective(self.file.objective.metric, self.file.objective.direction)
+
+    def identity(self) -> dict[str, Json]:
+        """What must not change while a study goes on."""
+        dumped = self.file.model_dump(mode="json")
+        search = dumped["search"]
+        return {
+            "trainable": dumped["trainable"],
+            "objective": dumped["objective"],
+            "search": {"sampler": search["sampler"], "seed": search["seed"]},
+            "pruner": dumped["pruner"],
+            "space": dumped["space"],
+        }
+
+
+def shipped(what: Literal["search_spaces", "studies"]) -> Path:
+    """The folder of the files that come with the project: in a wheel, or in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "_shipped" / what
+    return inside if inside.is_dir() else package.parent / what
+
+
+def locate(study: str | Path) -> Path:
+    """The file of a study given as a path or as the name of a shipped one.
+
+    Raises:
+        InputError: there is neither.
+    """
+    path = Path(study)
+    if path.is_file():
+        return path
+    by_name = shipped("studies") / f"{study}.yaml"
+    if len(path.parts) == 1 and by_name.is_file():
+        return by_name
+    names = sorted(p.stem for p in shipped("studies").glob("*.yaml"))
+    raise InputError(
+        f"there is no study file {str(study)!r}" + did_you_mean(str(study), names),
+        f"give a file, or one of the shipped studies: {', '.join(names)}",
+    )
+
+
+def load(study: str | Path, overrides: Mapping[str, str] | None = None) -> Study:
+    """Reads and checks a study file.
+
+    Args:
+        study: a file, or the name of a shipped study.
+        overrides: values as YAML by dotted path, laid over the file (`--set`).
+
+    Raises:
+        StudyFileError: with every mistake in the file and its fragments.
+        InputError: there is no such file.
+    """
+    path = locate(study)
+    document = read(path)
+    for target, text in (overrides or {}).items():
+        _override(document, target, text)
+    return build(document, path.parent, path.read_text())
+
+
+def build(document: Document, folder: Path, text: str) -> Study:
+    """Checks a study file that was parsed.
+
+    Raises:
+        StudyFileError: with every mistake.
+    """
+    file, mistakes = validate(document, StudyFile)
+    data = document.data if isinstance(document.data, dict) else {}
+    space, fragment_mistakes = _merged_space(document, data, folder)
+    mistakes += fragment_mistakes
+    trainable = None
+    if isinstance(data.get("trainable"), str):
+        try:
+            trainable = trainables.load(data["trainable"], folder)
+        except TrainableError as error:
+            mistakes.append(_at(document, ("trainable",), error))
+    checked = None
+    if trainable is not None and isinstance(space.data, dict):
+        try:
+            checked = check(space, trainable.config_type)
+        except StudyFileError as error:
+            mistakes += error.mistakes
+    if checked is not None and file is not None and trainable is not None:
+        if file.search.sampler == "grid":
+            mistakes += grid.continuous(checked.root, space)
+        mistakes += _unknown_metric(document, file, checked, trainable)
+    if mistakes or file is None or checked is None or trainable is None:
+        raise StudyFileError(mistakes)
+    file = file.model_copy(update={"space": space.data, "use": []})
+    return Study(file, checked, trainable, folder, text)
+
+
+def _merged_space(
+    document: Document, data: dict[str, Json], folder: Path
+) -> tuple[Document, list[Mistake]]:
+    mistakes: list[Mistake] = []
+    merged = Document({}, {(): document.place(("space",))})
+    uses = data.get("use")
+    for i, name in enumerate(uses if isinstance(uses, list) else []):
+        if not isinstance(name, str):
+            continue
+        fragment = _fragment(name, folder)
+        if fragment is None:
+            known = sorted(p.stem for p in shipped("search_spaces").glob("*.yaml"))
+            mistakes.append(
+                Mistake(
+                    document.place(("use", i)),
+                    f"use.{i}",
+                    f"there is no search space {name!r} beside the study file or among the shipped:"
+                    f" {', '.join(known)}{did_you_mean(name, known)}",
+                )
+            )
+            continue
+        try:
+            merged = merge(merged, read(fragment))
+        except StudyFileError as error:
+            mistakes += error.mistakes
+    if "space" in data:
+        merged = merge(merged, document.part(("space",)))
+    return merged, mistakes
+
+
+def _fragment(name: str, folder: Path) -> Path | None:
+    if not STUDY_NAME.fullmatch(name):
+        return None
+    places = (folder, folder / "search_spaces", shipped("search_spaces"))
+    return next((p / f"{name}.yaml" for p in places if (p / f"{name}.yaml").is_file()), None)
+
+
+def _unknown_metric(
+    document: Document, file: StudyFile, space: Space, trainable: Trainable
+) -> list[Mistake]:
+    drawn, _, _ = next(probes(space.root))
+    if space.rejects(drawn.config) is not None:
+        return []  # a combination that will not be run says nothing
+    known = trainable.metrics(space.config(drawn.config))
+    metric = file.objective.metric
+    if known is None or metric in known:
+        return []
+    names = sorted(known)
+    place = document.place(("objective", "metric"))
+    message = f"must be one of {', '.join(names)}, got {metric!r}{did_you_mean(metric, names)}"
+    return [Mistake(place, "objective.metric", message)]
+
+
+def _at(document: Document, path: Keys, error: InputError) -> Mistake:
+    message = f"{error.message}; {error.hint}" if error.hint else error.message
+    return Mistake(document.place(path), ".".join(map(str, path)), message)
+
+
+def _override(document: Document, target: str, text: str) -> None:
+    place = Place(f"--set {target}={text}", 1, 1)
+    keys = tuple(int(key) if key.isdigit() else key for key in target.split("."))
+    try:
+        if not isinstance(document.data, dict):
+            raise KeyError
+        document.set(keys, parse_value(text), place)
+    except StudyFileError as error:
+        raise StudyFileError([Mistake(place, target, m.message) for m in error.mistakes]) from None
+    except KeyError:
+        raise StudyFileError(
+            [Mistake(place, target, "leads through something that has no such part")]
+        ) from None

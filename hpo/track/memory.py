@@ -1,0 +1,84 @@
+"""A tracker that keeps what it is shown, for tests and notebooks."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from hpo.records import StudyCard
+from hpo.track import contents
+from hpo.track.base import Ending, StudyPage, Tracker, TrialPage
+
+
+@dataclass
+class MemoryRun:
+    """One run, in MLflow's terms: `history` is every point of a metric, `ended` its last state."""
+
+    tags: dict[str, str]
+    params: dict[str, str] = field(default_factory=dict)
+    history: dict[str, set[contents.Point]] = field(default_factory=lambda: defaultdict(set))
+    artifacts: dict[str, str] = field(default_factory=dict)
+    ended: str | None = None
+
+    def log(self, points: list[contents.Point]) -> None:
+        for point in points:
+            self.history[point.name].add(point)
+
+
+class MemoryTracker(Tracker):
+    """Keeps a study's run in `parent` and its trials' runs in `children`, by number."""
+
+    def __init__(self) -> None:
+        self.parent: MemoryRun | None = None
+        self.children: dict[int, MemoryRun] = {}
+
+    def start(self, card: StudyCard) -> frozenset[int]:
+        self._card = card
+        if self.parent is None or self.parent.tags["hpo.study_id"] != card.id:
+            self.wipe()
+            self.parent = MemoryRun(contents.study_tags(card))
+        self.parent.ended = None
+        self.parent.artifacts["study.yaml"] = card.file_text
+        return frozenset(number for number, run in self.children.items() if run.ended is not None)
+
+    def wipe(self) -> None:
+        """Forgets everything, as a store does that was deleted."""
+        self.parent = None
+        self.children = {}
+
+    def present(self) -> bool:
+        return self.parent is not None
+
+    def publish(self, page: TrialPage) -> None:
+        trial = page.trial
+        run = self.children.setdefault(
+            trial.number, MemoryRun(contents.trial_tags(self._card, trial))
+        )
+        if run.ended is not None:
+            return
+        run.params = contents.trial_params(page)
+        run.log(contents.trial_points(page, self._card.objective))
+        if contents.is_final(trial):
+            run.tags |= contents.outcome_tags(trial)
+            if page.traceback:
+                run.artifacts["traceback.txt"] = page.traceback
+            run.ended = str(trial.state)
+
+    def study_page(self, page: StudyPage) -> None:
+        run = self._running()
+        run.tags = {name: v for name, v in run.tags.items() if not name.startswith(contents.BEST)}
+        run.tags |= contents.progress_tags(page)
+        run.log(contents.curve_points(page, self._card.objective))
+        for path in contents.files(page.artifacts):
+            run.artifacts[path.name] = path.read_text(errors="replace")
+
+    def finish(self, ending: Ending) -> None:
+        self._running().ended = str(ending)
+
+    def url(self) -> str | None:
+        return None
+
+    def _running(self) -> MemoryRun:
+        if self.parent is None:
+            raise LookupError("the study's run is gone")
+        return self.parent

@@ -1,0 +1,50 @@
+"""The `tracking:` section of a study file, and the tracker it means."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from hpo.home import Home
+from hpo.track.base import NoTracker, Tracker
+from hpo.track.mlflow import MlflowTracker
+
+
+class TrackingSettings(BaseModel):
+    """Where the study is shown."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    uri: str = Field(
+        "default",
+        description='"default": MLflow on a SQLite file in the home folder; "none": off; '
+        "otherwise any MLflow tracking URI, such as http://host:5000",
+    )
+    experiment: str | None = Field(
+        None,
+        min_length=1,
+        max_length=500,
+        description="the MLflow experiment; default: the study's name",
+    )
+
+    @field_validator("uri")
+    @classmethod
+    def _known_kind(cls, uri: str) -> str:
+        # MLflow takes anything else for a folder and would write there in silence.
+        if uri in ("default", "none", "databricks") or re.match(r"[a-z][a-z0-9+.-]*:/", uri):
+            return uri
+        raise ValueError(
+            f'a tracking URI is "default", "none" or starts with a scheme, got {uri!r}; '
+            f"write http://{uri} for a server, sqlite:///{uri} for a file"
+        )
+
+
+def open_tracker(settings: TrackingSettings, home: Home, study_name: str) -> Tracker:
+    """The tracker that `settings` ask for; nothing is created or reached before its `start`."""
+    experiment = settings.experiment or study_name
+    if settings.uri == "none":
+        return NoTracker()
+    if settings.uri == "default":
+        return MlflowTracker(home.tracking_uri, experiment, home.artifacts)
+    return MlflowTracker(settings.uri, experiment)

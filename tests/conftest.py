@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpo.execute import ray_tune  # sets what Ray must know before it is imported
+from hpo.home import Home
+
+TESTS = Path(__file__).parent
+
+WriteStudy = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[None]:
+    """One local cluster for the whole session, with two GPUs that are only declared."""
+    import ray
+
+    os.environ["PYTHONPATH"] = str(TESTS)
+    ray.init(
+        address="local",
+        num_cpus=2,
+        num_gpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level="ERROR",
+        namespace="hpo",
+    )
+    assert ray.util.get_node_ip_address() == "127.0.0.1", ray_tune.__name__
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "home")
+
+
+@pytest.fixture
+def write_study(tmp_path: Path) -> WriteStudy:
+    """Writes a study of `toys:train` with some of its sections replaced; JSON is YAML."""
+    shutil.copy(TESTS / "toys.py", tmp_path / "toys.py")
+
+    def write(**changes: Any) -> Path:
+        study = {
+            "name": "toy",
+            "trainable": "toys:train",
+            "space": {"x": {"low": 0, "high": 1}},
+            "objective": {"metric": "loss"},
+            "search": {"sampler": "tpe", "trials": 8},
+            "tracking": {"uri": "none"},
+            **changes,
+        }
+        path = tmp_path / f"{study['name']}.yaml"
+        path.write_text(json.dumps(study, indent=1))
+        return path
+
+    return write
+
+
+def lines(path: Path) -> list[Any]:
+    """What a toy wrote down."""
+    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,0 +1,135 @@
+"""Workers on a real local Ray."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+
+import pytest
+from conftest import lines
+
+from hpo.errors import ResourceError
+from hpo.execute.ray_tune import count_workers
+from hpo.execute.settings import ResourceSettings
+from hpo.records import State
+from hpo.study import run
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+def test_same_configs_as_inline(write_study, home, tmp_path):
+    here = run(write_study(name="here"), inline=True, home=home)
+    there = run(write_study(name="there", resources={"workers": 1}), home=home)
+    assert [t.config for t in there.trials] == [t.config for t in here.trials]
+    assert there.best.value == here.best.value
+
+
+def test_workers_stay_warm(write_study, home, tmp_path):
+    log = tmp_path / "log"
+    space = {"x": {"low": 0, "high": 1}, "log": str(log)}
+    run(write_study(space=space, search={"sampler": "random", "trials": 12}), home=home)
+    assert len({line["pid"] for line in lines(log)}) <= 2
+
+
+def test_isolated_trials_have_processes_of_their_own(write_study, home, tmp_path):
+    log = tmp_path / "log"
+    study = write_study(
+        space={"x": {"low": 0, "high": 1}, "log": str(log)},
+        search={"sampler": "random", "trials": 3},
+        resources={"isolate": True},
+    )
+    assert run(study, home=home).done
+    assert len({line["pid"] for line in lines(log)}) == 3
+
+
+def test_killed_worker_is_replaced_and_its_trial_runs_on_under_the_same_number(
+    write_study, home, tmp_path
+):
+    log = tmp_path / "log"
+    log.touch()
+    space = {"x": {"low": 0, "high": 1}, "nap": 0.3, "log": str(log)}
+    study = write_study(space=space, search={"sampler": "random", "trials": 6})
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        while not killed:
+            time.sleep(0.1)
+            checkpoint = home.study("toy").checkpoint(1) / "state.json"
+            if checkpoint.exists():
+                pid = next(line["pid"] for line in lines(log) if line["number"] == 1)
+                os.kill(pid, signal.SIGKILL)
+                killed.append(pid)
+
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    result = run(study, home=home)
+    killer.join()
+    assert [t.number for t in result.trials] == list(range(6))
+    assert {t.state for t in result.trials} == {State.COMPLETE}
+    starts = Counter(line["number"] for line in lines(log))
+    assert starts == {0: 1, 1: 2, 2: 1, 3: 1, 4: 1, 5: 1}
+    again = [line for line in lines(log) if line["number"] == 1][1]
+    assert again["pid"] != killed[0] and again["from"] >= 1
+
+
+def test_trial_that_kills_its_workers_is_given_up(write_study, home):
+    space = {"mode": {"choices": ["good", "die"]}}
+    study = write_study(space=space, search={"sampler": "grid"}, resources={"workers": 1})
+    good, bad = run(study, home=home).trials
+    assert good.state is State.COMPLETE
+    assert (bad.state, bad.reason) == (State.FAILED, "its worker died 3 times while running it")
+
+
+@pytest.mark.parametrize(("share", "gpus_seen"), [(1, {"0", "1"}), (0.5, {"0"})])
+def test_each_worker_sees_its_own_gpus(write_study, home, tmp_path, share, gpus_seen):
+    log = tmp_path / "log"
+    study = write_study(
+        trainable="toys:environment",
+        space={"log": str(log), "nap": 2.0, "x": {"low": 0, "high": 1}},
+        search={"sampler": "random", "trials": 2},
+        resources={"workers": 2, "gpus": share},
+    )
+    run(study, home=home)
+    seen = {line["pid"]: line["gpus"] for line in lines(log)}
+    assert len(seen) == 2
+    assert set(seen.values()) == gpus_seen
+
+
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_one_thread_for_each_cpu_of_a_worker(write_study, home, tmp_path, cpus):
+    log = tmp_path / "log"
+    study = write_study(
+        trainable="toys:environment",
+        space={"log": str(log), "nap": 0.0},
+        search={"sampler": "grid"},
+        resources={"workers": 1, "cpus": cpus},
+    )
+    run(study, home=home)
+    (seen,) = lines(log)
+    assert (seen["omp"], seen["torch"], seen["gpus"]) == (str(cpus), cpus, "")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"gpus": 3}, "resources.gpus asks for 3 a worker, this machine has 2"),
+        ({"gpus": 1.5}, "resources.gpus above 1 must be whole, got 1.5"),
+        ({"workers": 3}, "3 workers with 1 CPUs and 0 GPUs each do not fit on 2 CPUs"),
+        ({"cpus": 3}, "1 workers with 3 CPUs"),
+        ({"workers": 5, "gpus": 0.5}, "5 workers with 1 CPUs and 0.5 GPUs each do not fit"),
+    ],
+)
+def test_what_the_machine_lacks_is_refused(asked, message):
+    with pytest.raises(ResourceError, match=message):
+        count_workers(ResourceSettings(**asked))
+
+
+@pytest.mark.parametrize(
+    ("asked", "count"),
+    [({}, 2), ({"cpus": 2}, 1), ({"gpus": 1}, 2), ({"gpus": 2}, 1), ({"workers": 1}, 1)],
+)
+def test_as_many_workers_as_there_is_room_for(asked, count):
+    assert count_workers(ResourceSettings(**asked)) == count

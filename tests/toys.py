@@ -1,0 +1,74 @@
+"""Trainables for tests: cheap, deterministic, and misbehaving on request."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+import hpo
+
+STEPS = 5
+
+Mode = Literal["good", "raise", "nan", "late_nan", "silent", "text", "oom", "die", "elsewhere"]
+
+
+class Config(BaseModel):
+    x: float = Field(0.5, ge=0, le=1)
+    mode: Mode = "good"
+    nap: float = 0.0
+    log: str = ""
+
+
+def train(config: Config, trial: hpo.Trial) -> dict[str, float] | None:
+    """Falls towards (x - 0.3)^2 in five steps, and goes on from its checkpoint."""
+    state = trial.checkpoint_dir / "state.json"
+    done = json.loads(state.read_text())["step"] if state.exists() else 0
+    if config.log:
+        with Path(config.log).open("a") as log:
+            log.write(json.dumps({"number": trial.number, "from": done, "pid": os.getpid()}) + "\n")
+    match config.mode:
+        case "raise":
+            raise ValueError("a bad day")
+        case "silent":
+            return None
+        case "oom":
+            raise MemoryError("no room")
+        case "die":
+            os._exit(1)
+        case "elsewhere":
+            return {"accuracy": 1.0}
+        case "nan":
+            return {"loss": float("nan")}
+        case "text":
+            return {"loss": "low"}  # type: ignore[dict-item]
+    for step in range(done + 1, STEPS + 1):
+        time.sleep(config.nap)
+        value = (config.x - 0.3) ** 2 + 1 / step
+        if config.mode == "late_nan" and step == 3:
+            value = float("inf")
+        scratch = state.with_suffix(".new")
+        scratch.write_text(json.dumps({"step": step}))
+        scratch.replace(state)
+        trial.report({"loss": value}, step=step)
+    return {"loss": (config.x - 0.3) ** 2}
+
+
+def environment(config: dict[str, object], trial: hpo.Trial) -> dict[str, float]:
+    """Writes down what a worker sees of the machine."""
+    import torch
+
+    seen = {
+        "pid": os.getpid(),
+        "gpus": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        "omp": os.environ.get("OMP_NUM_THREADS", ""),
+        "torch": torch.get_num_threads(),
+    }
+    with Path(str(config["log"])).open("a") as log:
+        log.write(json.dumps(seen) + "\n")
+    time.sleep(float(str(config["nap"])))
+    return {"loss": 0.0}

@@ -1,0 +1,179 @@
+"""What only a real MLflow store can show: its file, its statuses, its silence, its speed."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpo.home import Home
+from hpo.records import State
+from hpo.track import MlflowTracker, StudyPage, TrialPage
+
+START = """
+import pathlib, sys
+from hpo.home import Home
+from hpo.records import Objective, StudyCard
+from hpo.track import MlflowTracker, TrackingSettings, open_tracker
+home = Home(pathlib.Path(sys.argv[1]))
+card = StudyCard(sys.argv[2], sys.argv[2], Objective("loss"), "", {}, None)
+open_tracker(TrackingSettings(), home, sys.argv[2]).start(card)
+"""
+
+
+@pytest.fixture
+def tracker(home: Home, made: Any) -> MlflowTracker:
+    tracker = MlflowTracker(home.tracking_uri, "digits", home.artifacts)
+    tracker.start(made.card)
+    return tracker
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        (State.RUNNING, "RUNNING"),
+        (State.COMPLETE, "FINISHED"),
+        (State.PRUNED, "KILLED"),
+        (State.DIVERGED, "FAILED"),
+        (State.OUT_OF_MEMORY, "FAILED"),
+        (State.FAILED, "FAILED"),
+    ],
+)
+def test_states_in_mlflows_words(
+    tracker: MlflowTracker, home: Home, made: Any, read: Any, state: State, status: str
+) -> None:
+    tracker.publish(TrialPage(made.trial(0, state), made.reports(0)))
+    assert read(home.tracking_uri)[1][0].status == status
+
+
+def test_times_are_the_records(tracker: MlflowTracker, home: Home, made: Any, read: Any) -> None:
+    from mlflow import MlflowClient
+
+    tracker.publish(TrialPage(made.trial(0), made.reports(0)))
+    client = MlflowClient(home.tracking_uri)
+    run_id = read(home.tracking_uri)[1][0].run_id
+    run = client.get_run(run_id)
+    assert (run.info.start_time, run.info.end_time) == (1_000_000, 1_003_000)
+    history = client.get_metric_history(run_id, "val_error")
+    assert sorted(metric.timestamp for metric in history) == [1_001_000, 1_002_000, 1_003_000]
+
+
+def test_artifacts_lie_in_the_home(
+    tracker: MlflowTracker, home: Home, made: Any, tmp_path: Path
+) -> None:
+    tracker.publish(TrialPage(made.trial(0, State.FAILED), traceback="boom"))
+    report = tmp_path / "report"
+    report.mkdir()
+    (report / "plot.html").write_text("<p>")
+    tracker.study_page(StudyPage("", artifacts=report))
+    files = sorted(path.name for path in home.artifacts.rglob("*") if path.is_file())
+    assert files == ["plot.html", "space.json", "study.yaml", "traceback.txt"]
+
+
+def test_a_run_deleted_by_hand_is_noticed(
+    tracker: MlflowTracker, home: Home, made: Any, read: Any
+) -> None:
+    from mlflow import MlflowClient
+
+    parents, _ = read(home.tracking_uri)
+    assert tracker.present()
+    MlflowClient(home.tracking_uri).delete_run(parents[0].run_id)
+    assert not tracker.present()
+    tracker.start(made.card)
+    assert tracker.present()
+
+
+def test_an_experiment_deleted_by_hand_comes_back(
+    tracker: MlflowTracker, home: Home, made: Any, read: Any
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(home.tracking_uri)
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    tracker.start(made.card)
+    assert len(read(home.tracking_uri)[0]) == 1
+
+
+def test_a_second_child_left_by_a_lost_answer_is_removed(
+    tracker: MlflowTracker, home: Home, made: Any, read: Any
+) -> None:
+    from mlflow import MlflowClient
+
+    tracker.publish(TrialPage(made.trial(0), made.reports(0)))
+    client = MlflowClient(home.tracking_uri)
+    run = client.get_run(read(home.tracking_uri)[1][0].run_id)
+    client.create_run(run.info.experiment_id, tags=run.data.tags)
+    assert tracker.start(made.card) == {0}
+    assert sorted(read(home.tracking_uri)[1]) == [0]
+
+
+def test_a_step_reported_again_after_a_crash_is_shown_once(
+    tracker: MlflowTracker, home: Home, made: Any, read: Any
+) -> None:
+    reports = made.reports(0)
+    tracker.publish(TrialPage(made.trial(0, State.RUNNING), reports[:2]))
+    again = [dataclasses.replace(report, time=report.time + 60) for report in reports]
+    fresh = MlflowTracker(home.tracking_uri, "digits", home.artifacts)
+    fresh.start(made.card)
+    fresh.publish(TrialPage(made.trial(0), again))
+    history = read(home.tracking_uri)[1][0].history
+    assert [step for step, _ in history["val_error"]] == [1, 2, 3]
+
+
+def test_two_studies_started_at_once_in_an_empty_home_make_one_store_in_silence(
+    tmp_path: Path,
+) -> None:
+    root = Path(__file__).parents[2]
+    home = Home(tmp_path / "home")
+    starts = [
+        subprocess.Popen(
+            [sys.executable, "-c", START, str(home.root), name],
+            env={**os.environ, "PYTHONPATH": str(root)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for name in ("one", "two")
+    ]
+    assert [start.communicate()[0] for start in starts] == ["", ""]
+    assert [start.returncode for start in starts] == [0, 0]
+    with contextlib.closing(sqlite3.connect(home.root / "mlflow.db")) as database:
+        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        names = {name for (name,) in database.execute("SELECT name FROM experiments")}
+    assert names == {"Default", "one", "two"}
+
+
+def test_the_users_own_mlflow_is_left_alone(tracker: MlflowTracker, made: Any) -> None:
+    import mlflow
+    from mlflow.utils.logging_utils import should_suppress_logs_in_thread
+
+    before = mlflow.get_tracking_uri()
+    tracker.publish(TrialPage(made.trial(0), made.reports(0)))
+    assert mlflow.active_run() is None
+    assert mlflow.get_tracking_uri() == before
+    assert should_suppress_logs_in_thread.get() is False
+
+
+def test_a_hundred_trials_take_seconds(tracker: MlflowTracker, made: Any) -> None:
+    before = time.monotonic()
+    for number in range(100):
+        tracker.publish(TrialPage(made.trial(number, steps=5), made.reports(number, 5)))
+    seconds = time.monotonic() - before
+    assert seconds < 10, "1.5 s on a free core of 2026; this bound is for a busy one"
+
+
+def test_importing_tracking_does_not_import_mlflow() -> None:
+    root = Path(__file__).parents[2]
+    code = "import sys, hpo.track; sys.exit('mlflow' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(root)})
+    assert done.returncode == 0

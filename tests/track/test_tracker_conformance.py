@@ -1,0 +1,217 @@
+"""What every tracker promises, asked of each: in memory, on SQLite, through a server."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hpo.home import Home
+from hpo.records import Report, State
+from hpo.track import (
+    CurvePoint,
+    Ending,
+    MemoryTracker,
+    MlflowTracker,
+    NoTracker,
+    StudyPage,
+    Tracker,
+    TrialPage,
+)
+from hpo.track.ui import serve
+
+
+@dataclasses.dataclass
+class Place:
+    """A tracker that can be opened again on the same store, and what its readers see."""
+
+    reopen: Callable[[], Tracker]
+    look: Callable[[], tuple[list[Any], dict[int, Any]]]
+
+
+@pytest.fixture(scope="module")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, make_home: Callable[[Path], Home]
+) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with serve(make_home(tmp_path_factory.mktemp("server")), port=port) as ui:
+        yield ui.url
+
+
+@pytest.fixture(params=["memory", "sqlite", "http"])
+def place(request: pytest.FixtureRequest, read: Any) -> Place:
+    if request.param == "memory":
+        tracker = MemoryTracker()
+        return Place(lambda: tracker, lambda: look_into(tracker))
+    name = request.node.name
+    if request.param == "sqlite":
+        home: Home = request.getfixturevalue("home")
+        return Place(
+            lambda: MlflowTracker(home.tracking_uri, name, home.artifacts),
+            lambda: read(home.tracking_uri, name),
+        )
+    url = request.getfixturevalue("server")
+    return Place(lambda: MlflowTracker(url, name), lambda: read(url, name))
+
+
+@dataclasses.dataclass
+class Seen:
+    params: dict[str, str]
+    history: dict[str, list[tuple[int, float]]]
+    tags: dict[str, str]
+    ended: bool
+
+
+def look_into(tracker: MemoryTracker) -> tuple[list[Any], dict[int, Any]]:
+    def seen(run: Any) -> Seen:
+        history = {
+            k: sorted((p.step, p.value) for p in points) for k, points in run.history.items()
+        }
+        return Seen(run.params, history, run.tags, run.ended is not None)
+
+    parents = [seen(tracker.parent)] if tracker.parent else []
+    return parents, {number: seen(run) for number, run in tracker.children.items()}
+
+
+def test_a_trial_is_shown_with_its_config_reports_and_outcome(place: Place, made: Any) -> None:
+    tracker = place.reopen()
+    assert tracker.start(made.card) == frozenset()
+    tracker.publish(TrialPage(made.trial(0), made.reports(0), {"learning_rate": 0.25}))
+    _, children = place.look()
+    run = children[0]
+    assert run.params == {
+        "epochs": "3",
+        "model.kind": "mlp",
+        "model.widths": "[8, 8]",
+        "optimizer.lr": "0.01",
+        "learning_rate": "0.25",
+    }
+    assert run.history == {
+        "val_error": [(step, made.val_error(0, step)) for step in (1, 2, 3)],
+        "train_loss": [(1, 2.0), (2, 1.0), (3, 2 / 3)],
+    }
+    assert run.tags["hpo.outcome"] == "complete"
+    assert run.tags["hpo.trial"] == "000000"
+    assert run.ended
+
+
+def test_publishing_twice_changes_nothing(place: Place, made: Any) -> None:
+    tracker = place.reopen()
+    tracker.start(made.card)
+    pages = [TrialPage(made.trial(0), made.reports(0)), TrialPage(made.trial(1, State.RUNNING))]
+    point = CurvePoint(0, 0.5, 1003.0)
+    study = StudyPage("text", [point], made.trial(0), 1)
+    for _ in range(2):
+        for page in pages:
+            tracker.publish(page)
+        tracker.study_page(study)
+    before = place.look()
+    again = place.reopen()
+    assert again.start(made.card) == {0}
+    for page in pages:
+        again.publish(page)
+    again.study_page(study)
+    assert place.look() == before
+
+
+def test_a_running_trial_grows_and_is_continued_by_another_process(place: Place, made: Any) -> None:
+    tracker = place.reopen()
+    tracker.start(made.card)
+    tracker.publish(TrialPage(made.trial(0, State.RUNNING, 1), made.reports(0, 1)))
+    assert place.look()[1][0].ended is False
+    tracker.publish(TrialPage(made.trial(0, State.RUNNING, 2), made.reports(0, 2)))
+    again = place.reopen()
+    assert again.start(made.card) == frozenset()
+    again.publish(TrialPage(made.trial(0), made.reports(0)))
+    _, children = place.look()
+    assert children[0].history["val_error"] == [(s, made.val_error(0, s)) for s in (1, 2, 3)]
+    assert children[0].ended
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_values_that_are_not_finite_are_left_out(place: Place, made: Any, bad: float) -> None:
+    tracker = place.reopen()
+    tracker.start(made.card)
+    trial = dataclasses.replace(made.trial(0, State.DIVERGED), metrics={"val_error": bad})
+    tracker.publish(TrialPage(trial, [Report(1, {"val_error": 0.5, "loss": bad}, 1001.0)]))
+    tracker.study_page(StudyPage("", [CurvePoint(0, bad, 1001.0)]))
+    parents, children = place.look()
+    assert children[0].history == {"val_error": [(1, 0.5)]}
+    assert parents[0].history == {}
+    assert children[0].tags["hpo.reason"] == "it was diverged"
+
+
+def test_a_final_metric_that_differs_from_the_last_report_stands_after_it(
+    place: Place, made: Any
+) -> None:
+    tracker = place.reopen()
+    tracker.start(made.card)
+    trial = dataclasses.replace(
+        made.trial(0), value=0.1, metrics={"val_error": 0.1, "test_error": 0.2}
+    )
+    tracker.publish(TrialPage(trial, made.reports(0, 2)))
+    _, children = place.look()
+    assert children[0].history["val_error"][-1] == (3, 0.1)
+    assert children[0].history["test_error"] == [(2, 0.2)]
+
+
+def test_names_and_sizes_beyond_the_store_are_made_to_fit(place: Place, made: Any) -> None:
+    tracker = place.reopen()
+    tracker.start(made.card)
+    config = {f"p{i}": i for i in range(230)} | {"text": "x" * 7000, "a@b": 1, "../up": 2, "": 3}
+    reports = [
+        Report(s, {f"m@{i}": s + i / 10 for i in range(5)}, 1000.0 + s) for s in range(1, 501)
+    ]
+    tracker.publish(TrialPage(dataclasses.replace(made.trial(0), config=config), reports))
+    _, children = place.look()
+    assert len(children[0].params) == 234
+    assert len(children[0].params["text"]) == 6000
+    assert children[0].params["a_b"] == "1"
+    assert [len(children[0].history[f"m_{i}"]) for i in range(5)] == [500] * 5
+
+
+def test_the_study_shows_progress_best_and_end(place: Place, made: Any, tmp_path: Path) -> None:
+    tracker = place.reopen()
+    tracker.start(made.card)
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "best.yaml").write_text("lr: 0.01\n")
+    curve = [CurvePoint(0, 0.5, 1001.0), CurvePoint(1, 0.4, 1002.0)]
+    tracker.study_page(StudyPage("# So far", curve[:1], made.trial(0), 1))
+    branch = dataclasses.replace(made.trial(1), params={"optimizer.beta": 0.9})
+    tracker.study_page(StudyPage("# Now", curve, branch, 2, tmp_path / "report"))
+    tracker.finish(Ending.STOPPED)
+    parents, _ = place.look()
+    tags = parents[0].tags
+    assert (tags["mlflow.note.content"], tags["hpo.finished"]) == ("# Now", "2")
+    assert tags["hpo.best.optimizer.beta"] == "0.9"
+    assert "hpo.best.optimizer.lr" not in tags, "the best before had other parameters"
+    assert parents[0].history == {"best_val_error": [(0, 0.5), (1, 0.4)]}
+    assert parents[0].ended
+    again = place.reopen()
+    again.start(made.card)
+    assert not place.look()[0][0].ended, "a study that is continued runs again"
+    assert again.present()
+
+
+def test_a_study_made_anew_under_the_same_name_is_another(place: Place, made: Any) -> None:
+    tracker = place.reopen()
+    tracker.start(made.card)
+    tracker.publish(TrialPage(made.trial(0), made.reports(0)))
+    assert place.reopen().start(dataclasses.replace(made.card, id="other")) == frozenset()
+
+
+def test_switched_off_it_takes_everything_and_shows_nothing(made: Any) -> None:
+    tracker = NoTracker()
+    assert tracker.start(made.card) == frozenset()
+    tracker.publish(TrialPage(made.trial(0)))
+    tracker.study_page(StudyPage(""))
+    tracker.finish(Ending.DONE)
+    assert tracker.present()
+    assert tracker.url() is None
