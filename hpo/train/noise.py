@@ -101,9 +101,12 @@ class Noise:
         word = (self.source.index_words(site, shape) ^ self.key) * 0x7FEB352D
         return (word ^ (word >> 15)) * -0x7B935975  # 0x846CA68B as a signed word
 
-    def keep(self, drop_rate: torch.Tensor | float, site: str, shape: torch.Size) -> torch.Tensor:
-        """Independent draws that are true with probability 1 - `drop_rate`; bool [*shape]."""
-        rate = torch.as_tensor(drop_rate, device=self.source.device)
+    def keep(self, drop_rate: torch.Tensor, site: str, shape: torch.Size) -> torch.Tensor:
+        """Independent draws that are true with probability 1 - `drop_rate`; bool [*shape].
+
+        Args:
+            drop_rate: in [0, 1), [].
+        """
         # Comparing integers costs half of turning the words into floats first.
-        threshold = (rate * 2.0**32 - 2.0**31).to(torch.int32)
+        threshold = (drop_rate * 2.0**32 - 2.0**31).to(torch.int32)
         return self.words(site, shape) >= threshold

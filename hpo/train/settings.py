@@ -31,7 +31,11 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True
+        extra="forbid",
+        frozen=True,
+        allow_inf_nan=False,
+        ser_json_inf_nan="strings",  # JSON has no infinity, and null would not come back as one
+        validate_default=True,
     )
     reference: ClassVar[str] = ""
 

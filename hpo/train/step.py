@@ -82,11 +82,11 @@ class Step:
 
         self._init_state = calling("init_state")
         self._on_batch = calling("on_batch")
+        self._wrap_gradient = calling("wrap_gradient")
         self._on_params = calling("on_params")
         self._on_hidden = calling("on_hidden")
         self._on_targets = calling("on_targets")
         self._penalty = calling("penalty")
-        self._wrap_gradient = calling("wrap_gradient")
         self._on_grads = calling("on_grads")
         self._on_update = calling("on_update")
         self._after_step = calling("after_step")

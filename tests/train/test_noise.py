@@ -81,7 +81,10 @@ def test_neighbours_in_rows_and_columns_are_independent() -> None:
 @pytest.mark.parametrize("rate", [0.0, 0.01, 0.2, 0.5, 0.9])
 def test_keep_has_the_rate_asked_for(rate: float) -> None:
     kept = torch.stack(
-        [SOURCE.at(key).keep(rate, "a", SHAPE) for key in step_keys(1, torch.arange(20))]
+        [
+            SOURCE.at(key).keep(torch.tensor(rate), "a", SHAPE)
+            for key in step_keys(1, torch.arange(20))
+        ]
     )
     spread = np.sqrt(rate * (1 - rate) / kept.numel())
     assert abs(kept.double().mean().item() - (1 - rate)) <= 4 * spread

@@ -35,12 +35,13 @@ class Npz(UserData):
     def read(self, folder: Path) -> Examples:
         file = find_file(self.path, folder)
         try:
-            with np.load(file, allow_pickle=False) as arrays:
-                if not isinstance(arrays, np.lib.npyio.NpzFile):
-                    raise DataError(
-                        f"{file}: an .npz file of several arrays is needed, this is a single array",
-                        "write it with numpy.savez(path, x=x, y=y)",
-                    )
+            loaded = np.load(file, allow_pickle=False)
+            if not isinstance(loaded, np.lib.npyio.NpzFile):
+                raise DataError(
+                    f"{file}: an .npz file of several arrays is needed, this is a single array",
+                    "write it with numpy.savez(path, x=x, y=y)",
+                )
+            with loaded as arrays:
                 x, y = (_array(arrays, name, file) for name in (self.x, self.y))
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(

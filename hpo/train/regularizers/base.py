@@ -68,6 +68,13 @@ class Regularizer(Settings):
         """
         return x, y
 
+    def wrap_gradient(self, gradient: Gradient, context: Context) -> Gradient:
+        """Replaces the way gradients are computed, for methods that take more than one.
+
+        The hooks from `on_params` to `penalty` run inside it, as often as it asks for a gradient.
+        """
+        return gradient
+
     def on_params(self, params: Named, context: Context) -> Named:
         """Replaces the parameters that the forward pass sees; gradients flow through.
 
@@ -95,10 +102,6 @@ class Regularizer(Settings):
             params: what the forward pass saw.
         """
         raise NotImplementedError
-
-    def wrap_gradient(self, gradient: Gradient, context: Context) -> Gradient:
-        """Replaces the way gradients are computed, for methods that take more than one."""
-        return gradient
 
     def on_grads(self, grads: torch.Tensor, params: torch.Tensor, context: Context) -> torch.Tensor:
         """Replaces the gradient [P] before the optimizer sees it."""

@@ -4,16 +4,20 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from hpo.lazy import lazy
 from hpo.train.noise import Noise
 from hpo.train.regularizers.base import Context, Regularizer
 from hpo.train.settings import PerLane
 
 if TYPE_CHECKING:
     import torch
+else:
+    torch = lazy("torch")
 
 
 def dropout(h: torch.Tensor, rate: torch.Tensor | float, noise: Noise, site: str) -> torch.Tensor:
     """Sets a share `rate` in [0, 1) of `h` to zero and divides the rest by 1 - rate."""
+    rate = torch.as_tensor(rate, dtype=h.dtype, device=h.device)
     return h * (noise.keep(rate, site, h.shape) / (1.0 - rate))
 
 

@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hpo.train.config import TrainConfig
+from hpo.train.data import Splits, load
+
+RNG = np.random.default_rng(0)
+
+
+def read(folder: Path, **data: Any) -> Splits:
+    config = TrainConfig.model_validate({"data": data, "model": {"kind": "mlp"}})
+    return load(config.data, folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "inputs", "outputs", "rows"),
+    [
+        ("digits", "classification", (1, 8, 8), 10, 1797),
+        ("wine", "classification", (13,), 3, 178),
+        ("breast_cancer", "classification", (30,), 2, 569),
+        ("iris", "classification", (4,), 3, 150),
+        ("diabetes", "regression", (10,), 1, 442),
+    ],
+)
+def test_sklearn(
+    tmp_path: Path, name: str, task: str, inputs: tuple[int, ...], outputs: int, rows: int
+) -> None:
+    splits = read(tmp_path, kind="sklearn", name=name)
+    assert (splits.task, splits.inputs, splits.outputs) == (task, inputs, outputs)
+    assert len(splits.train) + len(splits.validation) + len(splits.test()) == rows
+    assert splits.train.x.dtype == np.float64
+    assert abs(splits.train.x.mean()) < 1e-12
+
+
+def test_a_table_of_numbers_and_text_classes(tmp_path: Path) -> None:
+    x = RNG.normal(size=(40, 2))
+    names = np.where(np.arange(40) % 2, "odd", "even")
+    table = pd.DataFrame({"a": x[:, 0], "b": x[:, 1] > 0, "id": range(40), "y": names})
+    table.to_csv(tmp_path / "t.csv", index=False)
+    table.to_parquet(tmp_path / "t.parquet", index=False)
+    arguments = {"target": "y", "features": ["b", "a"], "scaling": "none"}
+    for kind in ("csv", "parquet"):
+        splits = read(tmp_path, kind=kind, path=f"t.{kind}", **arguments)
+        assert splits.task == "classification"
+        assert (splits.inputs, splits.outputs) == ((2,), 2)
+        rows = np.concatenate([splits.train.x, splits.validation.x, splits.test().x])
+        classes = np.concatenate([splits.train.y, splits.validation.y, splits.test().y])
+        expected = {(float(b > 0), a, i % 2) for i, (a, b) in enumerate(x)}
+        assert {
+            (*row, y) for row, y in zip(rows.tolist(), classes.tolist(), strict=True)
+        } == expected
+
+
+@pytest.mark.parametrize(
+    ("targets", "task", "expected"),
+    [
+        (np.arange(60) % 5, "auto", "classification"),
+        (np.arange(60), "auto", "regression"),
+        (np.arange(60) % 5 * 1.0, "auto", "regression"),
+        (np.arange(60) % 5 * 1.0, "classification", "classification"),
+        (np.arange(60) % 5, "regression", "regression"),
+        (np.arange(60) % 2 == 0, "auto", "classification"),
+        (np.array(["a", "b", "c"] * 20), "auto", "classification"),
+        (RNG.normal(size=(60, 2)), "auto", "regression"),
+    ],
+)
+def test_the_task_follows_the_targets(
+    tmp_path: Path, targets: np.ndarray, task: str, expected: str
+) -> None:
+    np.savez(tmp_path / "a.npz", x=RNG.normal(size=(60, 2)), y=targets)
+    splits = read(tmp_path, kind="npz", path="a.npz", task=task)
+    assert splits.task == expected
+    assert splits.train.y.dtype == (np.int64 if expected == "classification" else np.float64)
+
+
+@pytest.mark.parametrize(
+    ("shape", "inputs"),
+    [((60, 4), (4,)), ((60, 6, 5), (1, 6, 5)), ((60, 3, 6, 5), (3, 6, 5))],
+)
+def test_images_are_known_by_their_shape(
+    tmp_path: Path, shape: tuple[int, ...], inputs: tuple[int, ...]
+) -> None:
+    x = RNG.integers(0, 255, size=shape).astype(np.uint8)
+    x[:, 0] = 0  # borders and columns that never vary are common in images
+    np.savez(tmp_path / "a.npz", images=x, labels=np.arange(60) % 2)
+    splits = read(tmp_path, kind="npz", path="a.npz", x="images", y="labels")
+    assert splits.inputs == inputs
+
+
+def test_a_function_in_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "toy_data.py").write_text(
+        "import torch\n"
+        "def load():\n"
+        "    x = torch.arange(80.0).reshape(40, 2)\n"
+        "    return x, (x[:, 0] * 3).tolist()\n"
+    )
+    splits = read(tmp_path, kind="function", function="toy_data:load")
+    assert (splits.task, splits.inputs, splits.outputs) == ("regression", (2,), 1)
+
+
+def test_paths_may_be_absolute(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=RNG.normal(size=(30, 2)), y=np.arange(30) % 2)
+    assert read(Path("/nowhere"), kind="npz", path=str(tmp_path / "a.npz")).outputs == 2
+
+
+def test_regression_targets_are_standardised_on_the_training_split(tmp_path: Path) -> None:
+    y = RNG.normal(50, 10, size=(100, 2))
+    np.savez(tmp_path / "a.npz", x=RNG.normal(size=(100, 3)), y=y)
+    splits = read(tmp_path, kind="npz", path="a.npz")
+    assert splits.outputs == 2
+    assert np.allclose(splits.train.y.mean(axis=0), 0) and np.allclose(
+        splits.train.y.std(axis=0), 1
+    )
+    raw = splits.test().y * splits.scale_targets.scale + splits.scale_targets.offset
+    assert all(any(np.allclose(row, other) for other in y) for row in raw)

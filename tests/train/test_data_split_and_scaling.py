@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from hpo.train.data.scaling import fit_scaler
+from hpo.train.data.split import Split
+
+
+@pytest.mark.parametrize("shares", [(0.2, 0.2), (0.1, 0.3), (0.45, 0.45)])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_split_takes_every_row_once_and_balances_classes(
+    shares: tuple[float, float], seed: int
+) -> None:
+    classes = np.random.default_rng(5).choice(4, size=500, p=[0.6, 0.25, 0.1, 0.05])
+    split = Split(validation=shares[0], test=shares[1], seed=seed)
+    train, validation, test = split.indices(classes)
+    assert sorted([*train, *validation, *test]) == list(range(500))
+    assert len(test) == round(500 * shares[1]) and len(validation) == round(500 * shares[0])
+    for rows in (train, validation, test):
+        for label in range(4):
+            share = len(rows) / 500
+            expected = (classes == label).sum() * share
+            assert abs((classes[rows] == label).sum() - expected) <= 2
+
+
+def test_a_split_depends_on_its_seed_alone() -> None:
+    strata = np.zeros(50, dtype=np.int64)
+    first, again, other = (Split(seed=s).indices(strata)[2] for s in (3, 3, 4))
+    assert first.tolist() == again.tolist() != other.tolist()
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.2)])
+def test_a_split_must_leave_rows_to_train_on(shares: tuple[float, float]) -> None:
+    with pytest.raises(ValidationError, match="validation \\+ test < 1 must hold"):
+        Split(validation=shares[0], test=shares[1])
+
+
+X = np.random.RandomState(73).standard_normal((50, 3)) @ np.array(
+    [[2, 0, 0], [1, 1, 0], [0, 0.5, 0.1]]
+) + np.array([1, -2, 3])
+
+
+def test_scaling_known_values() -> None:
+    zscore = fit_scaler(X, "zscore")(X)[0]
+    assert zscore.tolist() == pytest.approx(
+        [1.4960640188973708, 2.999339827010716, 2.2597145981207643], rel=1e-6
+    )
+    minmax = fit_scaler(X, "minmax")(X)[0]
+    assert minmax.tolist() == pytest.approx([0.7088519598218486, 1.0, 1.0], rel=1e-6)
+    assert fit_scaler(X, "none")(X).tolist() == X.tolist()
+
+
+@pytest.mark.parametrize("scaling", ["zscore", "minmax"])
+def test_what_never_varies_becomes_zero(scaling: str) -> None:
+    x = np.column_stack([np.full(7, 0.1), np.arange(7.0)])
+    scaled = fit_scaler(x, scaling)(x)
+    assert np.abs(scaled[:, 0]).max() < 1e-15
+    assert scaled[:, 1].std() > 0
+
+
+def test_images_are_scaled_by_channel() -> None:
+    x = np.random.default_rng(0).normal(size=(20, 3, 4, 4)) * np.array([1, 5, 9])[:, None, None]
+    scaled = fit_scaler(x, "zscore")(x)
+    assert np.allclose(scaled.std(axis=(0, 2, 3)), 1) and np.allclose(scaled.mean((0, 2, 3)), 0)
+    assert scaled[:, :, 0, 0].std() != pytest.approx(1, abs=1e-6), "not by pixel"

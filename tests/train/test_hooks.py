@@ -1,0 +1,183 @@
+"""The hooks that no built-in part uses yet, tried with methods from the literature."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from train_helpers import config
+
+from hpo.train.config import TrainConfig
+from hpo.train.drivers.single import value_and_grad
+from hpo.train.lanes import bind, knobs
+from hpo.train.layout import Layout, Named
+from hpo.train.noise import step_keys
+from hpo.train.regularizers import Regularization, Regularizer
+from hpo.train.regularizers.base import Context, Gradient, Objective, PartState
+from hpo.train.step import Batch, Knobs, State, Step
+
+LIKE = torch.empty(0, dtype=torch.float64)
+CALLS: list[str] = []
+
+
+class Recorder(Regularizer):
+    """Writes down each call, and changes nothing."""
+
+    def init_state(self, params: torch.Tensor) -> PartState:
+        CALLS.append("init_state")
+        return {}
+
+    def on_batch(self, x: Any, y: Any, context: Context) -> Any:
+        CALLS.append("on_batch")
+        return x, y
+
+    def wrap_gradient(self, gradient: Gradient, context: Context) -> Gradient:
+        CALLS.append("wrap_gradient")
+        return gradient
+
+    def on_params(self, params: Named, context: Context) -> Named:
+        CALLS.append("on_params")
+        return params
+
+    def on_hidden(self, h: torch.Tensor, site: str, context: Context) -> torch.Tensor:
+        CALLS.append(f"on_hidden {site}")
+        return h
+
+    def on_targets(self, y: torch.Tensor, context: Context) -> torch.Tensor:
+        CALLS.append("on_targets")
+        return y
+
+    def penalty(self, params: Named, context: Context) -> torch.Tensor:
+        CALLS.append("penalty")
+        return torch.zeros((), dtype=torch.float64)
+
+    def on_grads(self, grads: torch.Tensor, params: torch.Tensor, context: Context) -> torch.Tensor:
+        CALLS.append("on_grads")
+        return grads
+
+    def on_update(
+        self, update: torch.Tensor, params: torch.Tensor, context: Context
+    ) -> torch.Tensor:
+        CALLS.append("on_update")
+        return update
+
+    def after_step(self, params: torch.Tensor, state: PartState, context: Context) -> Any:
+        CALLS.append("after_step")
+        return params, state
+
+    def eval_params(self, params: torch.Tensor, state: PartState) -> torch.Tensor:
+        CALLS.append("eval_params")
+        return params
+
+
+class Average(Regularizer):
+    """An exponential moving average of the weights, for evaluation."""
+
+    def init_state(self, params: torch.Tensor) -> PartState:
+        return {"average": params}
+
+    def after_step(
+        self, params: torch.Tensor, state: PartState, context: Context
+    ) -> tuple[torch.Tensor, PartState]:
+        return params, {"average": torch.lerp(params, state["average"], 0.5)}
+
+    def eval_params(self, params: torch.Tensor, state: PartState) -> torch.Tensor:
+        return state["average"]
+
+
+class Sharpness(Regularizer):
+    """The gradient at the worst nearby point (Foret et al. 2021)."""
+
+    def wrap_gradient(self, gradient: Gradient, context: Context) -> Gradient:
+        def wrapped(objective: Objective, params: torch.Tensor) -> Any:
+            _, grads = gradient(objective, params)
+            return gradient(objective, params + 0.05 * grads / grads.norm())
+
+        return wrapped
+
+
+class Halved(Regularizer):
+    """Halves the weights that the forward pass sees, and adds their mean square to the loss."""
+
+    def on_params(self, params: Named, context: Context) -> Named:
+        return {name: value / 2 for name, value in params.items()}
+
+    def penalty(self, params: Named, context: Context) -> torch.Tensor:
+        return torch.stack([value.square().mean() for value in params.values()]).sum()
+
+
+class More(Regularization):
+    extra: Regularizer | None = None
+
+
+class Config(TrainConfig):
+    regularization: More = More()
+
+
+def trained(part: Regularizer | None, steps: int = 3) -> tuple[Step, Knobs, list[Any], State]:
+    base = config(
+        model={"kind": "mlp", "widths": [4, 4]},
+        loss={"kind": "cross_entropy"},
+        optimizer={"kind": "sgd", "momentum": 0.0},
+    )
+    case = Config.model_construct(**dict(base) | {"regularization": More(extra=part)})
+    layout = Layout(case.model.shapes((5,), 3))
+    generator = torch.Generator().manual_seed(0)
+    params = torch.randn(layout.size, generator=generator, dtype=torch.float64)
+    step = Step(case, layout, LIKE, value_and_grad)
+    parts = Knobs.of(bind(case, {k: LIKE.new_tensor(v) for k, v in knobs(case).items()}))
+    state, path = step.init_state(params, parts), [params]
+    for t in range(steps):
+        batch = Batch(
+            torch.randn(8, 5, generator=generator, dtype=torch.float64),
+            torch.randint(3, (8,), generator=generator),
+            LIKE.new_tensor(float(t)),
+            LIKE.new_tensor(0.1),
+            step_keys(0, torch.tensor([t]))[0],
+        )
+        params, state, _ = step(params, state, batch, parts)
+        path.append(params)
+    return step, parts, path, state
+
+
+def test_hooks_are_called_in_the_documented_order() -> None:
+    CALLS.clear()
+    step, parts, path, state = trained(Recorder(), steps=1)
+    step.eval_params(path[-1], state, parts)
+    documented = [
+        n for n in vars(Regularizer) if n in vars(Recorder) and not n.startswith(("_", "model_"))
+    ]
+    assert len(documented) == 11
+    expected = [
+        call
+        for hook in documented
+        for call in (
+            ["on_hidden layers.0", "on_hidden layers.1"] if hook == "on_hidden" else [hook]
+        )
+    ]
+    assert expected == CALLS
+
+
+def test_a_part_that_changes_nothing_changes_nothing() -> None:
+    assert torch.equal(trained(Recorder())[2][-1], trained(None)[2][-1])
+
+
+def test_state_flows_from_step_to_step() -> None:
+    step, parts, path, state = trained(Average())
+    average = path[0]
+    for params in path[1:]:
+        average = torch.lerp(params, average, 0.5)
+    assert torch.equal(path[-1], trained(None)[2][-1]), "training itself is as without"
+    assert torch.equal(step.eval_params(path[-1], state, parts), average)
+
+
+def test_a_gradient_can_be_taken_elsewhere() -> None:
+    plain, sharp = trained(None, steps=1)[2], trained(Sharpness(), steps=1)[2]
+    moved = (plain[1] - sharp[1]).abs().max()
+    assert 1e-5 < moved < 0.05
+
+
+def test_gradients_flow_through_replaced_parameters_and_penalties() -> None:
+    plain, halved = trained(None, steps=1)[2], trained(Halved(), steps=1)[2]
+    assert not torch.allclose(plain[1], halved[1])
+    assert torch.equal(plain[0], halved[0])

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from hpo.errors import InputError
+from hpo.train.layout import Layout
+from hpo.train.models import Cnn, Mlp, ModelPart
+
+
+def same(h: torch.Tensor, site: str) -> torch.Tensor:
+    return h
+
+
+def test_mlp_equals_stock_torch() -> None:
+    net = nn.Sequential(nn.Linear(12, 7), nn.Tanh(), nn.Linear(7, 5), nn.Tanh(), nn.Linear(5, 3))
+    model = Mlp(widths=(7, 5), activation="tanh")
+    shapes = model.shapes((3, 2, 2), 3)
+    assert shapes["layers.0.weight"] == (7, 12)
+    params = dict(zip(shapes, net.parameters(), strict=True))
+    x = torch.randn(4, 3, 2, 2)
+    assert torch.equal(model.apply(params, x, same), net(x.flatten(1)))
+
+
+def test_cnn_equals_stock_torch() -> None:
+    net = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(4, 6, 3, padding=1),
+        nn.ReLU(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(6 * 2 * 2, 10),
+    )
+    model = Cnn(channels=(4, 6))
+    shapes = model.shapes((1, 8, 8), 10)
+    params = dict(zip(shapes, net.parameters(), strict=True))
+    assert [tuple(p.shape) for p in params.values()] == list(shapes.values())
+    x = torch.randn(5, 1, 8, 8)
+    assert torch.equal(model.apply(params, x, same), net(x))
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs"), [(Mlp(widths=(4, 4)), (6,)), (Cnn(channels=(2, 3)), (1, 8, 8))]
+)
+def test_every_hidden_layer_is_a_site(model: ModelPart, inputs: tuple[int, ...]) -> None:
+    layout = Layout(model.shapes(inputs, 3))
+    seen = {}
+
+    def watch(h: torch.Tensor, site: str) -> torch.Tensor:
+        seen[site] = h
+        return torch.zeros_like(h)
+
+    vector = torch.randn(layout.size)
+    outputs = model.apply(layout.split(vector), torch.randn(2, *inputs), watch)
+    assert len(seen) == 2
+    assert all((h >= 0).all() for h in seen.values()), "after the activation"
+    head = [value for name, value in layout.split(vector).items() if name.endswith("bias")][-1]
+    assert torch.equal(outputs, head.expand(2, 3)), "the next layer sees what the hook returned"
+
+
+def test_without_widths_an_mlp_is_linear() -> None:
+    assert Mlp(widths=()).shapes((4,), 2) == {"layers.0.weight": (2, 4), "layers.0.bias": (2,)}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"), [((30,), "needs images"), ((1, 3, 9), "images of 3x9 pixels allow 1")]
+)
+def test_cnn_refuses_what_it_cannot_convolve(inputs: tuple[int, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Cnn(channels=(2, 2)).shapes(inputs, 3)
+
+
+def test_layout_splits_and_joins() -> None:
+    layout = Layout({"a.weight": (2, 3), "a.bias": (2,), "b.weight": (1, 2)})
+    vector = torch.arange(10.0)
+    named = layout.split(vector)
+    assert named["a.bias"].tolist() == [6, 7]
+    assert torch.equal(layout.join(dict(reversed(named.items()))), vector)
+    assert layout.weight_mask(vector).tolist() == [1] * 6 + [0] * 2 + [1] * 2
