@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hpo.records import Objective, State, TrialRecord
-from hpo.report import optimization_history, parameter_importance, write_report
+from hpo.report.pages import write_report
+from hpo.report.plots import optimization_history, parameter_importance
 
 ERROR = Objective("val_error")
 PNG = b"\x89PNG\r\n\x1a\n"

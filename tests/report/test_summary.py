@@ -7,8 +7,8 @@ import pytest
 from ruamel.yaml import YAML
 
 from hpo.records import Objective, State, TrialRecord
-from hpo.report import markdown, study_page, summarize, yaml
-from hpo.report.summary import at_edge, digits, duration
+from hpo.report.pages import study_page
+from hpo.report.summary import at_edge, digits, duration, markdown, summarize, yaml
 
 ERROR = Objective("val_error", "minimize")
 

@@ -17,7 +17,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from hpo.errors import InputError
 from hpo.home import Home
 from hpo.records import State
-from hpo.report import study_page, write_report
+from hpo.report.pages import study_page, write_report
 from hpo.track import Ending, MlflowTracker, TrialPage
 from hpo.track.ui import serve
 
