@@ -82,7 +82,7 @@ def _locked(
 ) -> Callable[Concatenate[Coordinator, P], R]:
     """Inline, a view and a publisher look on from other threads."""
 
-    def locked(self: Coordinator, *args: P.args, **kwargs: P.kwargs) -> R:
+    def locked(self: Coordinator, /, *args: P.args, **kwargs: P.kwargs) -> R:
         with self._mutex:
             return method(self, *args, **kwargs)
 

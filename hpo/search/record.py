@@ -85,11 +85,24 @@ class Record:
         """How many points were drawn in all, those that the config model rejected included."""
         return sum(trial.user_attrs.get(_DRAWS, 0) for trial in self._frozen())
 
-    def complete(self) -> optuna.Study:
-        """A study in memory of the complete trials alone, without the diverged ones."""
+    def judged(self) -> optuna.Study:
+        """A study in memory of the trials with a value of their own: complete and pruned ones.
+
+        A pruned trial has the value of its last report. Diverged ones, whose value is made up for
+        the sampler, are left out.
+        """
         study = optuna.create_study(direction=self.objective.direction)
-        done = {t.number for t in self.trials() if t.state is State.COMPLETE}
-        study.add_trials(t for t in self._frozen() if t.number in done)
+        frozen = self._frozen()
+        for trial in self.trials():
+            if trial.state in (State.COMPLETE, State.PRUNED) and trial.value is not None:
+                told = frozen[trial.number]
+                study.add_trial(
+                    optuna.trial.create_trial(
+                        params=told.params,
+                        distributions=told.distributions,
+                        value=trial.value,
+                    )
+                )
         return study
 
     def ask(self, proposer: Proposer, space: Space) -> TrialRecord | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -95,7 +94,7 @@ def _forget_namesake(top: str, folder: Path) -> None:
     if not here.exists():
         here = folder / top / "__init__.py"
     loaded = getattr(sys.modules.get(top), "__file__", None)
-    if here.exists() and loaded and not os.path.samefile(loaded, here):
+    if here.exists() and loaded and Path(loaded).resolve() != here.resolve():
         for name in [n for n in sys.modules if n == top or n.startswith(top + ".")]:
             del sys.modules[name]
 
