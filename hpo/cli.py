@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -23,6 +23,8 @@ out = Console(soft_wrap=True, highlight=False)
 
 INTERRUPTED = 130
 
+Format = Literal["yaml", "json", "env"]
+
 StudyArgument = Annotated[str, typer.Argument(help="A study file, or the name of a shipped study.")]
 NameArgument = Annotated[str, typer.Argument(help="The name of a study that was run.")]
 SetOption = Annotated[
@@ -30,7 +32,7 @@ SetOption = Annotated[
     typer.Option("--set", metavar="PATH=VALUE", help="Overrides one value of the study file."),
 ]
 TrialsOption = Annotated[
-    int | None, typer.Option("--trials", min=1, help="Total number of trials, in place of the file's.")
+    int | None, typer.Option("--trials", min=1, help="Trials in all, in place of the file's.")
 ]
 
 
@@ -54,7 +56,9 @@ def overrides(pairs: list[str] | None, trials: int | None = None) -> dict[str, s
     for pair in pairs or []:
         path, equals, value = pair.partition("=")
         if not (equals and path):
-            raise InputError(f"--set takes path=value, got {pair!r}", "for example --set space.epochs=5")
+            raise InputError(
+                f"--set takes path=value, got {pair!r}", "for example --set space.epochs=5"
+            )
         found[path] = value
     if trials is not None:
         found["search.trials"] = str(trials)
@@ -93,8 +97,8 @@ def run(
     inline: Annotated[bool, typer.Option("--inline", help="In this process, without Ray.")] = False,
 ) -> None:
     """Run a study here with live progress. Run it again to continue it."""
-    from hpo import studyfile
     from hpo import study as studies
+    from hpo import studyfile
     from hpo.report import tables
     from hpo.report.live import LiveView
 
@@ -142,26 +146,24 @@ def status(name: NameArgument) -> None:
 @app.command()
 def best(
     name: NameArgument,
-    format: Annotated[str, typer.Option("--format", help="yaml, json or env.")] = "yaml",
+    form: Annotated[Format, typer.Option("--format", help="How to write it.")] = "yaml",
     out_file: Annotated[Path | None, typer.Option("--out", help="Write to a file.")] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option("--batch-size", min=1, help="Move to another batch size by the coupling rule."),
+        typer.Option("--batch-size", min=1, help="Move it there by the study's coupling rule."),
     ] = None,
 ) -> None:
     """Print the best config, ready to parse."""
     from hpo.files import write_atomically
     from hpo.report.best import best_of, move, render
 
-    if format not in ("yaml", "json", "env"):
-        raise InputError(f"--format must be yaml, json or env, got {format!r}")
     found = best_of(name)
     config, notes = found.config, Console(stderr=True, soft_wrap=True, highlight=False)
     if batch_size is not None:
         config, changes = move(found, batch_size)
         for change in changes or ["nothing changed"]:
             notes.print(change, markup=False)
-    text = render(config, format)
+    text = render(config, form)
     if out_file is None:
         sys.stdout.write(text)
     else:
@@ -181,7 +183,7 @@ def ui(
     from hpo.track.ui import serve
 
     server = serve(Home.default(), host, port)
-    out.print(f"MLflow UI: {server.url} (Ctrl-C ends it)", markup=False)
+    out.print(f"MLflow UI: {server.page} (Ctrl-C ends it)", markup=False)
     try:
         server.wait()
     except KeyboardInterrupt:

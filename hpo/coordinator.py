@@ -15,7 +15,7 @@ import uuid
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import update_wrapper
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from hpo import metric_log
@@ -82,11 +82,11 @@ def _locked(
 ) -> Callable[Concatenate[Coordinator, P], R]:
     """Inline, a view and a publisher look on from other threads."""
 
-    @wraps(method)
     def locked(self: Coordinator, *args: P.args, **kwargs: P.kwargs) -> R:
         with self._mutex:
             return method(self, *args, **kwargs)
 
+    update_wrapper(locked, method)
     return locked
 
 
@@ -242,7 +242,7 @@ class Coordinator:
 
     @_locked
     def changes(self, since: int) -> tuple[int, list[TrialRecord]]:
-        """Trials changed since an earlier answer's number (0: all), and the number for next time."""
+        """Trials changed since an earlier answer's number (0: all), and the number for next."""
         changed = []
         for number in reversed(self._changed):
             if self._changed[number] <= since:

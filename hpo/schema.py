@@ -44,7 +44,7 @@ def _vary_inside(schema: Schema) -> Schema:
 
 def _vary(schema: Schema) -> Schema:
     """A value, or `{low, high}` if it is a number, or `{choices: [...]}` of such values."""
-    notes = {k: schema[k] for k in ("description", "default") if k in schema}
+    notes: Schema = {k: schema[k] for k in ("description", "default") if k in schema}
     value = _value({k: v for k, v in schema.items() if k not in ("title", *notes)})
     forms = [value]
     forms += [_range(number) for number in _numbers(value)]
@@ -60,7 +60,7 @@ def _value(schema: Schema) -> Schema:
         if union in schema:
             return {"anyOf": [_value(member) for member in schema[union]]}
     if schema.get("type") == "array":
-        inner = {k: [_vary(i) for i in v] for k, v in schema.items() if k == "prefixItems"}
+        inner: Schema = {k: [_vary(i) for i in v] for k, v in schema.items() if k == "prefixItems"}
         if isinstance(schema.get("items"), dict):
             inner["items"] = _vary(schema["items"])
         return {**schema, **inner}

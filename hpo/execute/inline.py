@@ -1,4 +1,4 @@
-"""Runs a study's trials one after the other in this very process: for debugging and small studies."""
+"""Runs a study's trials one after the other in this process: for debugging and small studies."""
 
 from __future__ import annotations
 

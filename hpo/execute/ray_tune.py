@@ -62,7 +62,8 @@ def cluster() -> Iterator[None]:
         namespace="hpo",
     )
     try:
-        if ray.util.get_node_ip_address() != "127.0.0.1":
+        address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        if address != "127.0.0.1":
             raise ResourceError(
                 "Ray would listen on every network interface, since it was imported before hpo",
                 "set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 before Python starts",
@@ -78,7 +79,7 @@ def count_workers(settings: ResourceSettings) -> int:
     Raises:
         ResourceError: the cluster has not what the study asks for.
     """
-    have = ray.cluster_resources()
+    have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     cpus, gpus = int(have.get("CPU", 0)), have.get("GPU", 0.0)
     if settings.gpus > gpus:
         raise ResourceError(
@@ -110,7 +111,7 @@ def start_coordinator(make: Callable[..., C], *args: Any) -> C:
     It is restarted from the record when its process dies, and calls in flight are sent again.
     """
     actor = (
-        ray.remote(make)  # type: ignore[call-overload]
+        ray.remote(make)
         .options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
         .remote(*args)
     )

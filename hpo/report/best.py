@@ -18,8 +18,6 @@ from hpo.records import Json, Objective
 from hpo.report.summary import yaml
 from hpo.settings import Settings
 
-SCHEMA = 1
-
 Format = Literal["yaml", "json", "env"]
 
 
@@ -37,7 +35,7 @@ class Best(Settings):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=True)
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     study: str
     trial: int
     trials: int

@@ -78,7 +78,7 @@ class LiveView:
             return
         self._best, self._said = best, line
         self._next_line = time.monotonic() + LINE_EVERY_S
-        self.console.print(f"{line}; {pace(progress)}", markup=False, highlight=False, soft_wrap=True)
+        self.console.print(f"{line}; {pace(progress)}", markup=False)
 
 
 def counts(progress: Progress) -> str:

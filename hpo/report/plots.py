@@ -103,6 +103,7 @@ def optimization_history(
         page.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
 
     web = _web_figure("trial", label)
+    web.update_xaxes(showgrid=False)
     web.update_yaxes(type=scale)
     for state, style in STYLES.items():
         on, off = points[state], rim[state]
@@ -127,6 +128,7 @@ def optimization_history(
             x=[p.number for p in curve],
             y=[p.value for p in curve],
             name=f"best so far ({digits(curve[-1].value)})",
+            mode="lines",
             line={"shape": "hv", "color": BEST_COLOUR},
         )
     web.update_layout(yaxis2={"overlaying": "y", "range": [0, 1], "visible": False})

@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from hpo.files import write_atomically
 from hpo.home import StudyFolder
 from hpo.records import State, TrialRecord, best_trial
-from hpo.report import plots
-from hpo.report.best import Best, render
-from hpo.report.summary import markdown, summarize
+from hpo.report.best import Best, read_best
+from hpo.report.pages import study_page, write_report
 from hpo.search.importance import importances
 from hpo.space import Range
 from hpo.studyfile import Study
@@ -26,29 +25,29 @@ def begin(study: Study, folder: StudyFolder) -> None:
 
 def page(study: Study, folder: StudyFolder, trials: Sequence[TrialRecord]) -> StudyPage:
     """How far the study is, for the tracker."""
-    summary = summarize(trials, study.objective)
-    return StudyPage(
-        description=_description(study, trials),
-        curve=summary.curve[: summary.settled],
-        best=summary.best,
-        finished=summary.finished,
+    kept = read_best(folder)
+    best = best_trial(list(trials), study.objective)
+    return study_page(
+        trials,
+        study.objective,
+        total=study.file.search.trials,
+        ranges=ranges(study),
+        test=kept.test if kept and best and kept.trial == best.number else None,
         artifacts=folder.report,
     )
 
 
 def end(study: Study, folder: StudyFolder, trials: Sequence[TrialRecord], best: Best) -> None:
     """The summary, the best config and the plots."""
-    text = _description(study, trials)
-    if best.test:
-        shown = ", ".join(f"`{name}` {value:.4g}" for name, value in best.test.items())
-        text += f"\nOn the test set, looked at after the search: {shown}.\n"
-    write_atomically(folder.report / "summary.md", text)
-    write_atomically(folder.report / "best.yaml", render(best.config, "yaml"))
-    write_atomically(folder.report / "best.json", best.model_dump_json(indent=1))
-    plots.optimization_history(trials, study.objective, folder.report / "optimization_history")
-    shares = importances(folder.journal, study.objective)
-    if shares:
-        plots.parameter_importance(shares, folder.report / "parameter_importance")
+    write_report(
+        trials,
+        study.objective,
+        folder.report,
+        total=study.file.search.trials,
+        ranges=ranges(study),
+        test=best.test,
+        importances=importances(folder.journal, study.objective),
+    )
 
 
 def best_so_far(study: Study, trials: Sequence[TrialRecord], complete: bool) -> Best | None:
@@ -84,8 +83,3 @@ def ranges(study: Study) -> dict[str, tuple[float, float]]:
     """Low and high of every searched number, by parameter name."""
     found = (here.parameter for here in study.space.parameters)
     return {p.name: (p.low, p.high) for p in found if isinstance(p, Range)}
-
-
-def _description(study: Study, trials: Sequence[TrialRecord]) -> str:
-    summary = summarize(trials, study.objective)
-    return markdown(summary, total=study.file.search.trials, ranges=ranges(study))

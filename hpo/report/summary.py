@@ -83,6 +83,7 @@ def markdown(
     *,
     total: int | None = None,
     ranges: Mapping[str, tuple[float, float]] | None = None,
+    test: Mapping[str, float] | None = None,
 ) -> str:
     """The summary in Markdown, the same text for the same summary.
 
@@ -90,6 +91,7 @@ def markdown(
         total: trials the study will have; `None` if it has no fixed number.
         ranges: low and high of the searched numbers, by dotted path. A best value within 1 % of
             an end is pointed out: the optimum may lie beyond it.
+        test: test metrics of the best trial, if they were computed.
     """
     of_total = f" of {total}" if total is not None else ""
     counts = ", ".join(f"{n} {state.replace('_', ' ')}" for state, n in summary.counts.items())
@@ -100,6 +102,9 @@ def markdown(
         return "\n\n".join([*parts, "No trial is complete yet."]) + "\n"
     metric, best = summary.objective.metric, summary.best
     parts.append(f"## Best: trial {best.number}, {_code(metric)} {digits(best.value)}")
+    if test:
+        shown = ", ".join(f"{_code(name)} {digits(value)}" for name, value in test.items())
+        parts.append(f"On the test set, looked at only after the search: {shown}.")
     parts += [
         f"> {_code(name)} = {digits(best.params[name])} is at the edge of its range "
         f"({digits(low)} to {digits(high)}): the optimum may lie beyond it."
@@ -127,7 +132,9 @@ def at_edge(value: Json, low: float, high: float) -> bool:
 def yaml(config: Mapping[str, Json]) -> str:
     """A config as YAML, its innermost levels on one line as in a study file."""
     writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = None
+    # None: a level without levels below it goes on one line; the config itself never does.
+    nested = any(isinstance(value, Mapping | list) for value in config.values())
+    writer.default_flow_style = None if nested else False
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.width = 100
     text = io.StringIO()

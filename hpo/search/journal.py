@@ -50,7 +50,7 @@ class StudyJournal(BaseJournalBackend):
                         self._first_unread += 1
                         yield json.loads(line)
             return
-        # The storage asks for what follows the last operation it has seen, and never again for less.
+        # The storage asks for what follows the last operation it has seen, never again for less.
         skip = log_number_from - self._first_unread
         fresh, self._unread = self._unread[skip:], []
         self._first_unread = log_number_from + len(fresh)

@@ -86,7 +86,7 @@ class Record:
         return sum(trial.user_attrs.get(_DRAWS, 0) for trial in self._frozen())
 
     def complete(self) -> optuna.Study:
-        """A study in memory of the complete trials alone, without diverged ones and their values."""
+        """A study in memory of the complete trials alone, without the diverged ones."""
         study = optuna.create_study(direction=self.objective.direction)
         done = {t.number for t in self.trials() if t.state is State.COMPLETE}
         study.add_trials(t for t in self._frozen() if t.number in done)
@@ -165,7 +165,7 @@ class Record:
         self._study.tell(number, value, told)
 
     def _worst(self) -> float:
-        """The worst finite objective seen so far, at any step; infinitely bad before there is one."""
+        """The worst finite objective seen so far, at any step; infinitely bad if there is none."""
         sign = -1.0 if self.objective.direction == "minimize" else 1.0
         seen = (
             value

@@ -12,12 +12,19 @@ from hpo.track.base import Ending, StudyPage, Tracker, TrialPage
 
 @dataclass
 class MemoryRun:
-    """One run, in MLflow's terms: `history` is every point of a metric, `ended` its last state."""
+    """One run, in MLflow's terms.
+
+    Args:
+        history: every point of each metric.
+        step: the last step reported.
+        ended: the final state, once there is one.
+    """
 
     tags: dict[str, str]
     params: dict[str, str] = field(default_factory=dict)
     history: dict[str, set[contents.Point]] = field(default_factory=lambda: defaultdict(set))
     artifacts: dict[str, str] = field(default_factory=dict)
+    step: int = 0
     ended: str | None = None
 
     def log(self, points: list[contents.Point]) -> None:
@@ -57,7 +64,8 @@ class MemoryTracker(Tracker):
         if run.ended is not None:
             return
         run.params = contents.trial_params(page)
-        run.log(contents.trial_points(page, self._card.objective))
+        run.log(contents.trial_points(page, self._card.objective, run.step))
+        run.step = max(run.step, *(report.step for report in page.reports), 0)
         if contents.is_final(trial):
             run.tags |= contents.outcome_tags(trial)
             if page.traceback:

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-# What MLflow may do in this process, unless the user said otherwise. No retries: a repeated
-# create_run whose first answer was lost would make a second child; here the next `start` looks.
+# No retries: a repeated create_run whose first answer was lost would make a second child; here
+# the next `start` looks first.
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "DO_NOT_TRACK": "true",
@@ -33,6 +33,10 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+
+# Without them the UI takes the experiment for one about language models, and hides the curves.
+EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
+TRAINING_VIEW = "workflowType=machine_learning"
 
 # MLflow's limits for one log_batch (mlflow.utils.validation).
 MAX_ENTITIES = 1000
@@ -45,7 +49,6 @@ STUDY_ENDED = {Ending.DONE: "FINISHED", Ending.STOPPED: "KILLED", Ending.FAILED:
 # The last step shown of a running trial. A trial that went back to an older checkpoint reports
 # some steps again, and MLflow would show them twice.
 STEP_TAG = "hpo.published_step"
-
 
 # MLflow keeps one engine per URI as long as the process lives; its connections are to the files
 # that were there at the time.
@@ -62,6 +65,9 @@ class _Child:
 
 class MlflowTracker(Tracker):
     """A study in an MLflow store.
+
+    What MLflow may do in this process is set in its environment (`ENVIRONMENT`), where the user
+    has not: no telemetry, no links on the terminal, and a dead server noticed within seconds.
 
     Args:
         uri: any MLflow tracking URI. A SQLite file is created where there is none.
@@ -128,7 +134,7 @@ class MlflowTracker(Tracker):
             tags = outcome if final else {STEP_TAG: str(step)} if step > child.step else {}
             self._log(child.run_id, points, new, tags)
             child.params.update(new)
-            child.step = step
+            child.step = max(child.step, step)
             if final:
                 if page.traceback:
                     self._client.log_text(child.run_id, page.traceback, "traceback.txt")
@@ -167,15 +173,17 @@ class MlflowTracker(Tracker):
 
         if self._database is None:
             return MlflowClient(self._uri, registry_uri=self._uri)
-        from mlflow.store.tracking import sqlalchemy_store
+        from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-        make_store: Any = sqlalchemy_store.SqlAlchemyStore
+        make_store: Any = SqlAlchemyStore
+        root = str(self._artifacts or DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
         with sqlite.exclusive(self._database):
             known = _OPENED.get(self._database)
             if known and known != sqlite.identity(self._database):
-                make_store(self._uri, "").engine.dispose()
+                make_store(self._uri, root).engine.dispose()
             sqlite.ensure(self._database)
-            make_store(self._uri, "")  # creates the tables; MlflowClient does so only once
+            make_store(self._uri, root)  # creates the tables; MlflowClient does so only once
             _OPENED[self._database] = sqlite.identity(self._database)
         return MlflowClient(self._uri, registry_uri=self._uri)
 
@@ -183,7 +191,8 @@ class MlflowTracker(Tracker):
         found = self._client.get_experiment_by_name(self._experiment_name)
         if found is None:
             location = self._artifacts.absolute().as_uri() if self._artifacts else None
-            return str(self._client.create_experiment(self._experiment_name, location))
+            name = self._experiment_name
+            return str(self._client.create_experiment(name, location, EXPERIMENT_TAGS))
         if found.lifecycle_stage != "active":
             self._client.restore_experiment(found.experiment_id)
         return str(found.experiment_id)
@@ -212,8 +221,9 @@ class MlflowTracker(Tracker):
             step = int(tags.get(STEP_TAG, 0))
             self._children[number] = _Child(run_id, step, ended, set(run.data.params))
 
-    def _search(self, tag: str, value: str) -> Iterator[Run]:
+    def _search(self, tag: str, value: str) -> list[Run]:
         """The runs whose `tag` is `value`, oldest first."""
+        found: list[Run] = []
         token = None
         while True:
             runs = self._client.search_runs(
@@ -223,10 +233,10 @@ class MlflowTracker(Tracker):
                 order_by=["attributes.start_time ASC"],
                 page_token=token,
             )
-            yield from runs
+            found += runs
             token = runs.token
             if not token:
-                return
+                return found
 
     def _create_child(self, page: TrialPage, tags: Mapping[str, str]) -> _Child:
         run = self._client.create_run(
@@ -272,7 +282,7 @@ class MlflowTracker(Tracker):
         if not self._uri.startswith(("http://", "https://")):
             return None
         root = self._uri.rstrip("/")
-        return f"{root}/#/experiments/{self._experiment}/runs/{self._parent}"
+        return f"{root}/#/experiments/{self._experiment}/runs/{self._parent}?{TRAINING_VIEW}"
 
 
 def _milliseconds(seconds: float) -> int:

@@ -47,4 +47,7 @@ def open_tracker(settings: TrackingSettings, home: Home, study_name: str) -> Tra
         return NoTracker()
     if settings.uri == "default":
         return MlflowTracker(home.tracking_uri, experiment, home.artifacts)
-    return MlflowTracker(settings.uri, experiment)
+    if settings.uri.startswith(("http:", "https:", "databricks")):
+        return MlflowTracker(settings.uri, experiment)
+    # A database has no place for files; MLflow's own choice would be the working folder.
+    return MlflowTracker(settings.uri, experiment, home.artifacts)

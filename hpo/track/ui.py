@@ -16,6 +16,7 @@ from pathlib import Path
 
 from hpo.errors import HpoError, InputError
 from hpo.home import Home
+from hpo.track.mlflow import TRAINING_VIEW
 
 START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 10.0
@@ -30,11 +31,21 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Ui:
-    """A running MLflow UI; leaving its `with` block stops it."""
+    """A running MLflow UI; leaving its `with` block stops it.
+
+    Args:
+        url: of the server: a tracking URI.
+        log: what the server says.
+    """
 
     url: str
     log: Path
     process: subprocess.Popen[bytes]
+
+    @property
+    def page(self) -> str:
+        """The address for people: the list of experiments, in MLflow's view for training."""
+        return f"{self.url}/#/experiments?{TRAINING_VIEW}"
 
     def wait(self) -> int:
         """Blocks until the server ends; its exit code."""

@@ -45,9 +45,9 @@ def test_diverged_trial_stops_in_that_step(write_study, home):
 
 
 def test_study_stops_when_the_objective_is_never_reported(write_study, home):
-    with pytest.raises(InputError, match="'accuracy'.*in its first report .*loss"):
+    with pytest.raises(InputError, match=r"'accuracy'.*in its first report .*loss"):
         run(write_study(objective={"metric": "accuracy"}), inline=True, home=home)
-    with pytest.raises(InputError, match="in what it returned .*accuracy"):
+    with pytest.raises(InputError, match=r"in what it returned .*accuracy"):
         run(write_study(space={"mode": "elsewhere"}), inline=True, home=home)
     assert run(write_study(), inline=True, home=home).done  # and the mended one runs
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import sqlite3
 import subprocess
@@ -115,19 +114,6 @@ def test_a_second_child_left_by_a_lost_answer_is_removed(
     client.create_run(run.info.experiment_id, tags=run.data.tags)
     assert tracker.start(made.card) == {0}
     assert sorted(read(home.tracking_uri)[1]) == [0]
-
-
-def test_a_step_reported_again_after_a_crash_is_shown_once(
-    tracker: MlflowTracker, home: Home, made: Any, read: Any
-) -> None:
-    reports = made.reports(0)
-    tracker.publish(TrialPage(made.trial(0, State.RUNNING), reports[:2]))
-    again = [dataclasses.replace(report, time=report.time + 60) for report in reports]
-    fresh = MlflowTracker(home.tracking_uri, "digits", home.artifacts)
-    fresh.start(made.card)
-    fresh.publish(TrialPage(made.trial(0), again))
-    history = read(home.tracking_uri)[1][0].history
-    assert [step for step, _ in history["val_error"]] == [1, 2, 3]
 
 
 def test_two_studies_started_at_once_in_an_empty_home_make_one_store_in_silence(

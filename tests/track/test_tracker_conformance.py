@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import socket
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -32,33 +34,47 @@ class Place:
 
     reopen: Callable[[], Tracker]
     look: Callable[[], tuple[list[Any], dict[int, Any]]]
+    wipe: Callable[[], None]
 
 
 @pytest.fixture(scope="module")
 def server(
     tmp_path_factory: pytest.TempPathFactory, make_home: Callable[[Path], Home]
-) -> Iterator[str]:
+) -> Iterator[tuple[str, Home]]:
+    home = make_home(tmp_path_factory.mktemp("server"))
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    with serve(make_home(tmp_path_factory.mktemp("server")), port=port) as ui:
-        yield ui.url
+    with serve(home, port=port) as ui:
+        yield ui.url, home
+
+
+def empty(home: Home) -> None:
+    """Makes the store under a tracker or a server that of a fresh installation."""
+    with contextlib.closing(sqlite3.connect(home.root / "mlflow.db")) as database:
+        for table in (
+            *("latest_metrics", "metrics", "params", "tags", "runs"),
+            *("experiment_tags", "experiments"),
+        ):
+            database.execute(f"DELETE FROM {table}")
+        database.commit()
 
 
 @pytest.fixture(params=["memory", "sqlite", "http"])
 def place(request: pytest.FixtureRequest, read: Any) -> Place:
     if request.param == "memory":
         tracker = MemoryTracker()
-        return Place(lambda: tracker, lambda: look_into(tracker))
+        return Place(lambda: tracker, lambda: look_into(tracker), tracker.wipe)
     name = request.node.name
     if request.param == "sqlite":
         home: Home = request.getfixturevalue("home")
         return Place(
             lambda: MlflowTracker(home.tracking_uri, name, home.artifacts),
             lambda: read(home.tracking_uri, name),
+            lambda: empty(home),
         )
-    url = request.getfixturevalue("server")
-    return Place(lambda: MlflowTracker(url, name), lambda: read(url, name))
+    url, behind = request.getfixturevalue("server")
+    return Place(lambda: MlflowTracker(url, name), lambda: read(url, name), lambda: empty(behind))
 
 
 @dataclasses.dataclass
@@ -205,6 +221,35 @@ def test_a_study_made_anew_under_the_same_name_is_another(place: Place, made: An
     tracker.start(made.card)
     tracker.publish(TrialPage(made.trial(0), made.reports(0)))
     assert place.reopen().start(dataclasses.replace(made.card, id="other")) == frozenset()
+
+
+def test_a_wiped_store_is_noticed_and_filled_again(place: Place, made: Any) -> None:
+    tracker = place.reopen()
+    tracker.start(made.card)
+    page = TrialPage(made.trial(0), made.reports(0))
+    tracker.publish(page)
+    before = place.look()[1][0].history
+    assert tracker.present()
+    place.wipe()
+    assert not tracker.present()
+    assert tracker.start(made.card) == frozenset()
+    tracker.publish(page)
+    parents, children = place.look()
+    assert len(parents) == 1
+    assert children[0].history == before
+
+
+def test_a_step_reported_again_after_a_crash_is_shown_once(place: Place, made: Any) -> None:
+    tracker = place.reopen()
+    tracker.start(made.card)
+    reports = made.reports(0)
+    tracker.publish(TrialPage(made.trial(0, State.RUNNING), reports[:2]))
+    again = [dataclasses.replace(report, time=report.time + 60) for report in reports]
+    other = place.reopen()
+    other.start(made.card)
+    other.publish(TrialPage(made.trial(0), again))
+    history = place.look()[1][0].history
+    assert [step for step, _ in history["val_error"]] == [1, 2, 3]
 
 
 def test_switched_off_it_takes_everything_and_shows_nothing(made: Any) -> None:
