@@ -27,9 +27,13 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], facts: Json) -> None:
         facts: what is not a tensor, as JSON; lies in the file's own metadata.
     """
     owned = {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-    temporary = path.with_name(path.name + ".tmp")
-    safetensors.save_file(owned, temporary, {_FACTS: json.dumps(facts)})
-    os.replace(temporary, path)
+    # Named by process: a worker given up for lost may still be writing when its successor does.
+    scratch = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    safetensors.save_file(owned, scratch, {_FACTS: json.dumps(facts)})
+    # The move may reach the disk before the content does, and a power cut come in between.
+    with scratch.open("rb") as file:
+        os.fsync(file.fileno())
+    os.replace(scratch, path)
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], Json]:

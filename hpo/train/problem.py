@@ -29,8 +29,10 @@ class Rows(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Args:
-    config: with its loss set.
+    """What a driver needs to know of a trial's data and model.
+
+    Args:
+        config: with its loss set.
     """
 
     config: TrainConfig

@@ -113,7 +113,8 @@ class TrialFiles:
             "result": progress.result(),
         }
         checkpoint.write(self._model, tensors, {**self._owner, **facts})
-        self._running.unlink(missing_ok=True)
+        for left in self._running.parent.glob(f"{RUNNING}*"):  # a killed writer's scratch, too
+            left.unlink(missing_ok=True)
 
     def finished(self) -> tuple[int, dict[str, float], dict[str, float]] | None:
         """The last epoch, its metrics and the trial's result; `None` if it is not done."""

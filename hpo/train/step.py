@@ -102,6 +102,11 @@ class Step:
     ) -> tuple[torch.Tensor, State, dict[str, torch.Tensor]]:
         """One step.
 
+        Args:
+            params: [P].
+            state: as `init_state` or the step before returned it.
+            knobs: one trial's.
+
         Returns:
             the new parameters [P], the new state, and metrics: `loss` [], the objective at the
             parameters given, noise and penalties included.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import doctest
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 from pydantic import ValidationError
 from train_helpers import EVERYTHING, config
 
+import hpo.train.config
 from hpo import trainable
 from hpo.errors import InputError, ResourceError
 from hpo.train.builtin import trainer
@@ -160,3 +162,8 @@ def test_every_part_can_be_listed() -> None:
             assert getattr(part, "reference", ""), f"{name}: {part.__name__} has no reference"
             for field, info in part.model_fields.items():
                 assert field == "kind" or info.description, f"{part.__name__}.{field}"
+
+
+def test_the_example_in_the_docstring_is_true() -> None:
+    assert doctest.testmod(hpo.train.config).attempted == 2
+    assert doctest.testmod(hpo.train.config).failed == 0

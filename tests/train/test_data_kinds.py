@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +121,40 @@ def test_regression_targets_are_standardised_on_the_training_split(tmp_path: Pat
     )
     raw = splits.test().y * splits.scale_targets.scale + splits.scale_targets.offset
     assert all(any(np.allclose(row, other) for other in y) for row in raw)
+
+
+@pytest.mark.parametrize(
+    ("package", "data"),
+    [
+        ("sklearn", {"kind": "sklearn", "name": "iris"}),
+        ("pandas", {"kind": "csv", "path": "t.csv", "target": "y"}),
+        ("pandas", {"kind": "parquet", "path": "t.csv", "target": "y"}),
+        ("pyarrow", {"kind": "parquet", "path": "t.csv", "target": "y"}),
+    ],
+)
+def test_a_package_that_is_not_installed_is_named(
+    tmp_path: Path, package: str, data: dict[str, str]
+) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n1,2\n")
+    code = f"""
+import sys
+from pathlib import Path
+sys.modules[{package!r}] = None  # as if it were not there
+from hpo.errors import DataError
+from hpo.train.config import TrainConfig
+from hpo.train.data import load
+try:
+    load(TrainConfig(data={data!r}, model={{"kind": "mlp"}}).data, Path.cwd())
+except DataError as error:
+    print(error)
+"""
+    root = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={"PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert package in done.stdout and "pip install" in done.stdout

@@ -192,10 +192,11 @@ def test_what_a_killed_writer_leaves_does_no_harm(make_run: MakeRun) -> None:
     trial = make_run(stop_at=2)
     with pytest.raises(TrialStopped):
         run(config(), trial.trial())
-    torn = trial.folder / "ck" / "running.safetensors.tmp"
+    torn = trial.folder / "ck" / "running.safetensors.1.tmp"
     torn.write_bytes(b"half")
     trial.stop_at = None
     assert run(config(), trial.trial()) == run(config(), make_run("other").trial())
+    assert not torn.exists()
 
 
 def test_checkpoints_can_be_rarer_than_epochs(make_run: MakeRun) -> None:
@@ -246,3 +247,13 @@ def test_a_checkpoint_of_another_config_is_refused(
 def test_only_a_complete_trial_can_be_tested(make_run: MakeRun) -> None:
     with pytest.raises(HpoError, match="there is no such file"):
         single.test(config(), make_run().trial())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_gpu_trains_the_same_trial(make_run: MakeRun) -> None:
+    case = config(**EVERYTHING, precision="float64")
+    on_gpu = case.model_copy(update={"device": "cuda"})
+    result = interrupted(on_gpu, (trial := make_run("gpu")), (2,))
+    assert result == pytest.approx(run(case, make_run("cpu").trial()), rel=1e-6)
+    assert single.test(on_gpu, trial.trial())["test_error"] < 1

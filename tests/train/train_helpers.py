@@ -18,6 +18,7 @@ def config(**changes: Any) -> TrainConfig:
         "model": {"kind": "mlp", "widths": [8]},
         "epochs": 4,
         "batch_lr": {"batch_size": 16},
+        "device": "cpu",
     }
     return TrainConfig.model_validate(small | changes)
 

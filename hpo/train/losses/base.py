@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 
 class LossPart(Settings):
-    """Attributes:
-    task: the kind of targets the loss is for.
+    """What training minimises and evaluation reports.
+
+    Attributes:
+        task: the kind of targets the loss is for.
     """
 
     task: ClassVar[Task]
