@@ -19,7 +19,7 @@ def continuous(root: Node, document: Document, prefix: str = "space") -> list[Mi
     mistakes = []
     for here in located(root):
         parameter = here.parameter
-        if isinstance(parameter, Range) and parameter.grid() is None:
+        if isinstance(parameter, Range) and parameter.count is None:
             mistakes.append(
                 Mistake(
                     document.place(parameter.at),
@@ -38,7 +38,8 @@ def size(node: Node) -> int:
         case Fixed():
             return 1
         case Range():
-            return len(_values(node))
+            assert node.count is not None, "checked when the study file was read"
+            return node.count
         case Choices():
             return sum(size(option) for option in node.options)
         case Object():
@@ -62,7 +63,7 @@ def _assign(node: Node, index: int, chosen: dict[str, float]) -> None:
     """Splits an index as a number with one digit for each child."""
     match node:
         case Range():
-            chosen[node.name] = _values(node)[index]
+            chosen[node.name] = node.value(index)
         case Choices():
             for i, option in enumerate(node.options):
                 if index < size(option):
@@ -74,9 +75,3 @@ def _assign(node: Node, index: int, chosen: dict[str, float]) -> None:
             for child in reversed(list(children)):
                 index, digit = divmod(index, size(child))
                 _assign(child, digit, chosen)
-
-
-def _values(node: Range) -> list[float]:
-    values = node.grid()
-    assert values is not None, "checked when the study file was read"
-    return values
