@@ -216,7 +216,7 @@ def _fragment(name: str, folder: Path) -> Path | None:
 def _unknown_metric(
     document: Document, file: StudyFile, space: Space, trainable: Trainable
 ) -> list[Mistake]:
-    drawn, _, _ = next(probes(space.root))
+    drawn = next(probes(space.root))
     if space.rejects(drawn.config) is not None:
         return []  # a combination that will not be run says nothing
     known = trainable.metrics(space.config(drawn.config))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -71,7 +71,7 @@ def _same_names(builder: Builder, space: Space) -> None:
 
 def _mappings(builder: Builder, space: Space) -> None:
     """A distribution over whole configs may have an option that is none."""
-    for drawn, _, _ in probes(space.root):
+    for drawn in probes(space.root):
         if not isinstance(drawn.config, dict):
             builder.refuse(drawn.places[()], f"must be a mapping, got {show(drawn.config)}")
 
@@ -96,24 +96,20 @@ def _unknown_keys(builder: Builder, node: Node, shape: Shape) -> None:
                 _unknown_keys(builder, option, shape)
 
 
-def probes(root: Node) -> Iterator[tuple[Draw, Parameter | None, str]]:
-    """Configs that together take every choice and both ends of every range.
-
-    Yields:
-        the draw, the parameter it is about (`None` for the first, plain one), and what of it.
-    """
-    yield _with(root, {}), None, ""
+def probes(root: Node) -> Iterator[Draw]:
+    """Configs that together take every choice and both ends of every range, a plain one first."""
+    yield _with(root, {})
     for here in located(root):
-        for value, what in _extremes(here.parameter):
-            yield _with(root, _activate(here) | {here.parameter.name: value}), here.parameter, what
+        for value in _extremes(here.parameter):
+            yield _with(root, _activate(here) | {here.parameter.name: value})
 
 
-def _extremes(parameter: Parameter) -> list[tuple[float, str]]:
+def _extremes(parameter: Parameter) -> Sequence[float]:
     match parameter:
         case Range():
-            return [(parameter.low, "low"), (parameter.high, "high")]
+            return parameter.low, parameter.high
         case Choices():
-            return [(i, "") for i in range(len(parameter.options))]
+            return range(len(parameter.options))
 
 
 def _activate(here: Located) -> dict[str, float]:
@@ -128,7 +124,8 @@ def _with(root: Node, chosen: dict[str, float]) -> Draw:
 
 
 def _probe(builder: Builder, space: Space) -> None:
-    for drawn, parameter, end in probes(space.root):
+    ranges = {p.at: p for here in located(space.root) if isinstance(p := here.parameter, Range)}
+    for drawn in probes(space.root):
         for error in _errors(space, drawn):
             if error["type"] == "extra_forbidden":
                 continue  # told already, with what was meant
@@ -138,11 +135,12 @@ def _probe(builder: Builder, space: Space) -> None:
                 at = (*_origin(drawn, path[:-1]), path[-1])
             if at in builder.gaps or _combination(space.root, error, drawn, path):
                 continue
-            ranged = parameter if isinstance(parameter, Range) and at == parameter.at else None
             message = describe(error)
-            if ranged is not None:
+            if at in ranges:
+                end = "low" if drawn.params[ranges[at].name] == ranges[at].low else "high"
                 message = f"{end} {message}; the range must lie within the field's bounds"
-            builder.refuse((*at, end) if ranged is not None else at, message, name=path)
+                at = (*at, end)
+            builder.refuse(at, message, name=path)
 
 
 def _errors(space: Space, drawn: Draw) -> list[ErrorDetails]:
