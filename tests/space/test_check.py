@@ -298,8 +298,8 @@ def test_every_mistake_at_once_and_each_once():
             " fixed value",
             "3:29: space.widths.1: must be a whole number, got 'x'",
             "6:35: space.optimizer.momentum: low must be >= 0.0, got -1.0" + BOUNDS,
-            "7:22: space.optimizer.beta: there is no 'beta'; did you mean 'betas'?",
-            "7:38: space.optimizer.betas.1: is required; add it",
+            "7:20: space.optimizer.beta: there is no 'beta'; did you mean 'betas'?",
+            "7:36: space.optimizer.betas.1: is required; add it",
             "8:37: space.penalty.strength: must be <= 1.0, got 2",
         ]
     )
