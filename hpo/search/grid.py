@@ -10,6 +10,7 @@ from math import prod
 
 from hpo.errors import Mistake
 from hpo.space import Document, dotted
+from hpo.space.build import config_path
 from hpo.space.tree import Array, Choices, Draw, Fixed, Node, Object, Parameter, Range, draw
 from hpo.space.tree import parameters as located
 
@@ -23,10 +24,10 @@ def continuous(root: Node, document: Document, prefix: str = "space") -> list[Mi
             mistakes.append(
                 Mistake(
                     document.place(parameter.at),
-                    f"{prefix}.{dotted(parameter.at)}",
-                    "a grid needs finitely many values, this range has none between"
-                    f" low={parameter.low} and high={parameter.high} it could count;"
-                    " give it a step, or write choices: [...]",
+                    f"{prefix}.{dotted(config_path(parameter.at))}",
+                    "a grid needs finitely many values, got every number from"
+                    f" {parameter.low} to {parameter.high};"
+                    f" {'' if parameter.log else 'add a step, or '}write choices: [...]",
                 )
             )
     return mistakes

@@ -109,9 +109,12 @@ def input_path(error: ErrorDetails, data: Json) -> Keys:
                 at = at[key]
             elif last and error["type"] == "missing":
                 path.append(key)
-        elif isinstance(at, (list, tuple)) and isinstance(key, int) and key < len(at):
-            path.append(key)
-            at = at[key]
+        elif isinstance(at, (list, tuple)) and isinstance(key, int):
+            if key < len(at):
+                path.append(key)
+                at = at[key]
+            elif last and error["type"] == "missing":
+                path.append(key)
     return tuple(path)
 
 
