@@ -33,7 +33,9 @@ class Best(Settings):
         trainable, folder: what the config belongs to, as in the study file.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=True, ser_json_inf_nan="strings"
+    )
 
     schema_version: Literal[1] = 1
     study: str

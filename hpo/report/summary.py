@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from hpo.records import Json, Objective, State, TrialRecord, best_trial
 from hpo.track import CurvePoint
@@ -139,7 +140,18 @@ def yaml(config: Mapping[str, Json]) -> str:
     writer.width = 100
     text = io.StringIO()
     writer.dump(dict(config), text)
-    return text.getvalue()
+    # Some texts, such as "?x" within a list, are written so that they cannot be read.
+    # JSON is YAML, too.
+    if _read(text.getvalue()) == config:
+        return text.getvalue()
+    return json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+
+
+def _read(text: str) -> Json:
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError:
+        return None
 
 
 def digits(value: Json) -> str:
