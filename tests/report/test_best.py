@@ -1,0 +1,264 @@
+"""The best config on its way out: rendered, typed, moved to another batch size."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
+
+import hpo
+from hpo.errors import InputError
+from hpo.home import Home
+from hpo.records import Objective
+from hpo.report.best import Best, best_of, load_best, move, read_best, render, write_best
+
+ROOT = Path(__file__).parents[2]
+
+CONFIG = {
+    "epochs": 20,
+    "lr": 1e-05,
+    "rule": "linear",
+    "nesterov": True,
+    "off": False,
+    "penalty": None,
+    "widths": [128, 64],
+    "note": 'it\'s "quoted" $HOME `x` \\n',
+    "lines": "a\nb: c\n",
+    "yes": "yes",
+    "number": "1e3",
+    "optimizer": {"kind": "sgd", "beta-2": 0.999, "größe": 3},
+}
+
+
+def make_best(**changes) -> Best:
+    values = {
+        "study": "toy",
+        "trial": 3,
+        "trials": 8,
+        "complete": True,
+        "objective": Objective("loss"),
+        "value": 0.125,
+        "metrics": {"loss": 0.125},
+        "test": {"test_loss": 0.25},
+        "trainable": "toys:train",
+        "folder": ".",
+        "config": {"x": 0.25, "mode": "good"},
+        **changes,
+    }
+    return Best(**values)
+
+
+@pytest.fixture
+def keep(home, write_study, tmp_path):
+    """Writes a best config as a finished run does."""
+    write_study()
+
+    def put(**changes) -> Best:
+        best = make_best(**{"folder": str(tmp_path), **changes})
+        folder = home.study(best.study)
+        write_best(best, folder)
+        folder.spec.write_text("{}")
+        return best
+
+    return put
+
+
+def shell_variables(text: str) -> dict[str, str]:
+    """The variables as a POSIX shell understands them."""
+    names = [line.partition("=")[0] for line in text.splitlines() if line.startswith("HPO_")]
+    show = "".join(f"printf '%s\\0' \"${name}\"\n" for name in names)
+    ran = subprocess.run(
+        ["sh", "-eu", "-c", f"{text}\n{show}"], capture_output=True, check=True, env={}
+    )
+    return dict(zip(names, ran.stdout.decode().split("\0")[:-1], strict=True))
+
+
+def test_yaml_and_json_parse_back_to_the_config():
+    assert YAML(typ="safe").load(render(CONFIG, "yaml")) == CONFIG
+    assert json.loads(render(CONFIG, "json")) == CONFIG
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**6), 10**6)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text("ab_-. #'é", min_size=1, max_size=4), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.text("abc", min_size=1, max_size=3), JSON, max_size=3))
+def test_any_config_survives_yaml_and_json(config):
+    for found in (
+        YAML(typ="safe").load(render(config, "yaml")),
+        json.loads(render(config, "json")),
+    ):
+        assert json.dumps(found or {}) == json.dumps(config)
+
+
+def test_a_shell_reads_the_env_format():
+    assert shell_variables(render(CONFIG, "env")) == {
+        "HPO_EPOCHS": "20",
+        "HPO_LR": "1e-05",
+        "HPO_RULE": "linear",
+        "HPO_NESTEROV": "true",
+        "HPO_OFF": "false",
+        "HPO_PENALTY": "",
+        "HPO_WIDTHS": "[128, 64]",
+        "HPO_NOTE": CONFIG["note"],
+        "HPO_LINES": CONFIG["lines"],
+        "HPO_YES": "yes",
+        "HPO_NUMBER": "1e3",
+        "HPO_OPTIMIZER__KIND": "sgd",
+        "HPO_OPTIMIZER__BETA_2": "0.999",
+        "HPO_OPTIMIZER__GR__E": "3",
+    }
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20))
+def test_any_text_survives_the_shell(text):
+    assert shell_variables(render({"text": text}, "env")) == {"HPO_TEXT": text}
+
+
+def test_what_is_written_is_read(keep, home):
+    best = keep()
+    assert read_best(home.study("toy")) == best
+    assert best_of("toy", home) == best
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 1e300, -0.0])
+def test_numbers_of_every_size_survive(keep, home, value):
+    keep(metrics={"loss": 0.1, "ratio": value})
+    found = read_best(home.study("toy"))
+    assert found is not None and repr(found.metrics["ratio"]) == repr(value)
+
+
+def test_load_best_is_typed(keep, home, tmp_path):
+    keep()
+    config = load_best("toy", home.root)
+    assert type(config).__name__ == "Config" and type(config).__module__ == "toys"
+    assert (config.x, config.mode, config.nap) == (0.25, "good", 0.0)
+
+
+def test_load_best_is_a_dict_where_the_trainable_takes_dicts(keep, home):
+    keep(trainable="toys:environment", config={"log": "x", "deep": {"y": [1]}})
+    assert load_best("toy", home.root) == {"log": "x", "deep": {"y": [1]}}
+
+
+def test_load_best_finds_the_home_by_itself(keep, home, monkeypatch):
+    keep()
+    monkeypatch.setenv("HPO_HOME", str(home.root))
+    assert hpo.load_best("toy").x == 0.25
+
+
+def test_load_best_needs_neither_ray_nor_optuna_nor_mlflow(keep, home):
+    keep(
+        trainable="builtin",
+        config={
+            "data": {"kind": "sklearn", "name": "digits"},
+            "model": {"kind": "mlp"},
+            "batch_lr": {"batch_size": 128, "base_lr": 0.2},
+        },
+    )
+    code = (
+        "import sys, hpo\n"
+        "config = hpo.load_best('toy')\n"
+        "print(config.batch_lr.learning_rate)\n"
+        "print([m for m in ('ray', 'optuna', 'mlflow', 'torch') if m in sys.modules])"
+    )
+    env = {**os.environ, "HPO_HOME": str(home.root), "PYTHONPATH": str(ROOT)}
+    ran = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert (ran.stdout.splitlines(), ran.stderr) == (["0.1", "[]"], "")
+
+
+def test_a_study_without_a_complete_trial_has_no_best(keep, home):
+    keep()
+    home.study("toy").best.unlink()
+    assert read_best(home.study("toy")) is None
+    with pytest.raises(InputError, match="no trial of study 'toy' is complete"):
+        load_best("toy", home.root)
+
+
+def test_a_study_that_is_not_there_names_those_that_are(keep, home):
+    with pytest.raises(InputError) as refused:
+        best_of("other", Home(home.root / "empty"))
+    assert "set HPO_HOME" in refused.value.hint
+    keep()
+    with pytest.raises(InputError) as refused:
+        best_of("other", home)
+    assert refused.value.hint == "there are: toy"
+    with pytest.raises(InputError, match="a study's name is"):
+        best_of("../toy", home)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", '{"study": "toy"}', '{"schema_version": 2}', "\x00", "null"]
+)
+def test_a_damaged_file_is_named(keep, home, text):
+    keep()
+    home.study("toy").best.write_text(text)
+    with pytest.raises(InputError, match=r"best\.json cannot be read: ") as refused:
+        read_best(home.study("toy"))
+    assert "run the study again" in refused.value.hint
+
+
+def test_a_file_of_another_version_or_with_more_in_it_is_refused(keep, home):
+    keep()
+    path = home.study("toy").best
+    good = json.loads(path.read_text())
+    for changes in ({"schema_version": 2}, {"surplus": 1}, {"config": 3}):
+        path.write_text(json.dumps({**good, **changes}))
+        with pytest.raises(InputError):
+            read_best(home.study("toy"))
+
+
+BUILTIN = {
+    "data": {"kind": "sklearn", "name": "digits"},
+    "model": {"kind": "mlp"},
+    "batch_lr": {"batch_size": 64, "base_lr": 0.1, "rule": "linear"},
+}
+
+
+@pytest.mark.parametrize(
+    ("rule", "rate"), [("linear", "0.025 -> 0.1"), ("sqrt", "0.05 -> 0.1"), ("none", None)]
+)
+def test_a_config_moves_to_another_batch_size_by_its_own_rule(rule, rate):
+    config = {**BUILTIN, "batch_lr": {**BUILTIN["batch_lr"], "rule": rule}}
+    best = make_best(trainable="builtin", config=config)
+    moved, changes = move(best, 256)
+    assert moved == {**config, "batch_lr": {**config["batch_lr"], "batch_size": 256}}
+    expected = ["batch_lr.batch_size: 64 -> 256"]
+    assert changes == expected + ([f"learning_rate: {rate}"] if rate else [])
+    assert best.config == config, "what is kept does not change"
+
+
+def test_moving_there_and_back_changes_nothing():
+    best = make_best(trainable="builtin", config=BUILTIN)
+    there, _ = move(best, 512)
+    back, changes = move(make_best(trainable="builtin", config=there), 64)
+    assert back == BUILTIN and len(changes) == 2
+
+
+@pytest.mark.parametrize(
+    ("trainable", "batch_size", "match"),
+    [("builtin", 0, r"batch_lr\.batch_size: "), ("toys:train", 32, "no rule that couples")],
+)
+def test_what_cannot_be_moved_is_refused(write_study, tmp_path, trainable, batch_size, match):
+    write_study()
+    best = make_best(trainable=trainable, config=BUILTIN, folder=str(tmp_path))
+    with pytest.raises(InputError, match=match):
+        move(best, batch_size)
