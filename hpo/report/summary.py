@@ -142,6 +142,11 @@ def yaml(config: Mapping[str, Json]) -> str:
     return text.getvalue()
 
 
+def params_line(params: Mapping[str, Json]) -> str:
+    """Searched values for people, on one line."""
+    return ", ".join(f"{name}={digits(value)}" for name, value in params.items())
+
+
 def digits(value: Json) -> str:
     """A value for people: floats to four significant digits."""
     if isinstance(value, float):

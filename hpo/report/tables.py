@@ -16,7 +16,7 @@ from rich.text import Text
 
 from hpo.errors import InputError
 from hpo.records import Json, State, TrialRecord
-from hpo.report.summary import digits, duration, yaml
+from hpo.report.summary import digits, duration, params_line, yaml
 from hpo.space import Choices, Draw, Located, Parameter
 from hpo.space.messages import did_you_mean
 from hpo.studyfile import Study
@@ -40,12 +40,10 @@ def verdict(study: Study) -> str:
 
 
 def configs(draws: Sequence[Draw]) -> Table:
-    """Draws side by side, one row each; parameters that a draw does not have stay empty."""
-    names = list(dict.fromkeys(name for drawn in draws for name in drawn.params))
-    table = _table("trial", *names, title=f"the first {len(draws)} configs")
+    """What each draw chose, one row a trial."""
+    table = _table("trial", "parameters", title=f"the first {len(draws)} configs")
     for number, drawn in enumerate(draws):
-        cells = (digits(drawn.params[n]) if n in drawn.params else "" for n in names)
-        table.add_row(str(number), *cells)
+        table.add_row(str(number), escape(params_line(drawn.params)))
     return table
 
 

@@ -115,7 +115,7 @@ def _check_port(host: str, port: int) -> None:
         except OSError as error:
             raise InputError(
                 f"{host}:{port} cannot be listened on: {error.strerror or error}",
-                f"port {_free_port()} is free",
+                f"port {_free_port()} is free: hpo ui --port {_free_port()}",
             ) from error
 
 
