@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -55,9 +56,8 @@ def result(result: Any, study: Study) -> Iterator[RenderableType]:
         yield Text("no trial is complete yet")
     else:
         yield from _best(result.best, study.objective.metric, result.test)
-    yield Text(f"files: {result.folder}")
-    if result.url:
-        yield Text(f"MLflow: {result.url}")
+    yield Text(f"files: {os.path.relpath(result.folder)}")
+    yield Text(f"look at it: {result.url or 'hpo ui'}; use it: hpo best {result.name}")
     if result.trouble:
         yield Text(
             f"the tracker is behind ({result.trouble}); run the study again to publish the rest",
@@ -73,7 +73,7 @@ def status(result: Any) -> Iterator[RenderableType]:
     failures = Counter(t.reason for t in result.trials if t.state is State.FAILED)
     for reason, times in failures.most_common(3):
         yield Text(f"failed {times}x: {reason}", style="yellow")
-    yield Text(f"files: {result.folder}")
+    yield Text(f"files: {os.path.relpath(result.folder)}")
 
 
 def studies(results: Sequence[Any]) -> Table:
