@@ -20,6 +20,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from hpo import metric_log
 from hpo.errors import HpoError, InputError, StudyFailed
+from hpo.files import write_atomically
 from hpo.home import StudyFolder
 from hpo.lock import FileLock
 from hpo.records import Decision, Outcome, Report, State, TrialRecord, TrialSpec, best_trial
@@ -69,12 +70,13 @@ class Progress:
         return sum(n for state, n in self.counts.items() if state is not State.RUNNING)
 
 
-@dataclass(slots=True)
-class _Lease:
-    """Who runs a trial."""
+def _lease(worker: str) -> str:
+    """A new lease. It names its worker, so that a coordinator started anew knows whose it is."""
+    return f"{worker}/{uuid.uuid4().hex}"
 
-    id: str
-    worker: str
+
+def _worker(lease: str) -> str:
+    return lease.rpartition("/")[0]
 
 
 def _locked(
@@ -114,7 +116,7 @@ class Coordinator:
         for trial in self._record.trials():
             self._note(trial)
         self._waiting = deque(n for n, t in self._trials.items() if t.state is State.RUNNING)
-        self._leases: dict[int, _Lease] = {}
+        self._leases: dict[int, str] = {}
         self._losses: Counter[int] = Counter()
         self._deaths = 0
         self._stopping = False
@@ -138,9 +140,9 @@ class Coordinator:
             if asked is None:
                 return None
             number = asked
-        self._leases[number] = _Lease(uuid.uuid4().hex, worker)
+        self._leases[number] = _lease(worker)
         seed = derive(self.study.file.search.seed, "trial", number)
-        return TrialSpec(number, self._trials[number].config, seed, self._leases[number].id)
+        return TrialSpec(number, self._trials[number].config, seed, self._leases[number])
 
     @_locked
     def report(self, number: int, lease: str, report: Report) -> Decision:
@@ -183,7 +185,7 @@ class Coordinator:
         if value is not None and not math.isfinite(value):
             value = None
         if outcome.traceback:
-            self.folder.traceback(number).write_text(outcome.traceback)
+            write_atomically(self.folder.traceback(number), outcome.traceback)
         kept = value if outcome.state in (State.COMPLETE, State.PRUNED) else None
         self._close(number, replace(outcome, metrics=metrics), kept)
 
@@ -270,7 +272,11 @@ class Coordinator:
     def _ask(self) -> int | None:
         if not self._may_ask():
             return None
-        trial = self._record.ask(self._proposer, self.study.space)
+        try:
+            trial = self._record.ask(self._proposer, self.study.space)
+        except StudyFailed as failure:
+            self._fail(failure)
+            return None
         assert trial is not None, "has_next said there is one"
         self._note(trial)
         return trial.number
@@ -286,12 +292,12 @@ class Coordinator:
             return False
         if number in self._waiting and not self._losses[number]:
             self._waiting.remove(number)
-            self._leases[number] = _Lease(lease, "")
-        return number in self._leases and self._leases[number].id == lease
+            self._leases[number] = lease
+        return self._leases.get(number) == lease
 
     def _take_back(self, worker: str) -> int | None:
         for number, lease in self._leases.items():
-            if lease.worker == worker:
+            if _worker(lease) == worker:
                 del self._leases[number]
                 self._waiting.append(number)
                 return number
@@ -302,17 +308,12 @@ class Coordinator:
         self._deaths = 0
         trial = self._record.finish(number, outcome, value)
         self._note(trial)
-        keep = None
-        if trial.state is State.COMPLETE:
-            best = best_trial([t for t in (self._best, trial) if t], self.study.objective)
-            if best is trial:
-                self._best, keep = trial, self._best
-            else:
-                keep = trial
         # What a trial saved is of use until it ends; after that, only the best one's is.
-        drop = trial if trial.state is not State.COMPLETE else keep
-        if drop is not None:
-            shutil.rmtree(self.folder.checkpoint(drop.number), ignore_errors=True)
+        ended = [t for t in (self._best, trial) if t]
+        self._best = best_trial(ended, self.study.objective)
+        for old in ended:
+            if old is not self._best:
+                shutil.rmtree(self.folder.checkpoint(old.number), ignore_errors=True)
 
     def _note(self, trial: TrialRecord) -> None:
         self._version += 1

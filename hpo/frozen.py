@@ -30,11 +30,15 @@ def freeze(study: Study, folder: StudyFolder) -> StudyCard:
         StudyConflict: a study of that name searches something else; the differences are shown.
     """
     study_id = uuid.uuid4().hex
+    identity, file = study.identity(), study.file.model_dump(mode="json")
     if folder.spec.exists():
         before = _read(folder)
         study_id = before["id"]
-        changes = list(differences(before["identity"], study.identity()))
-        if changes:
+        changes = list(differences(before["identity"], identity))
+        if not changes:
+            # Draws follow the order of the keys, which says nothing else: the first order stays.
+            identity, file["space"] = before["identity"], before["file"]["space"]
+        else:
             if _finished(folder):
                 shown = "\n".join(f"  {line}" for line in changes[:20])
                 raise StudyConflict(
@@ -47,8 +51,8 @@ def freeze(study: Study, folder: StudyFolder) -> StudyCard:
         "schema": SCHEMA,
         "id": study_id,
         "folder": str(study.folder.resolve()),
-        "identity": study.identity(),
-        "file": study.file.model_dump(mode="json"),
+        "identity": identity,
+        "file": file,
     }
     write_atomically(folder.study_file, study.text)
     write_atomically(folder.spec, json.dumps(spec, indent=1))

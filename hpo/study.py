@@ -184,7 +184,7 @@ def check_trainable(study: Study) -> None:
         InputError: one of them could not run here.
     """
     seen = []
-    for drawn, _, _ in probes(study.space.root):
+    for drawn in probes(study.space.root):
         if drawn.config not in seen and study.space.rejects(drawn.config) is None:
             seen.append(drawn.config)
             study.trainable.check(study.space.config(drawn.config), study.folder)

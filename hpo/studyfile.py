@@ -216,7 +216,7 @@ def _fragment(name: str, folder: Path) -> Path | None:
 def _unknown_metric(
     document: Document, file: StudyFile, space: Space, trainable: Trainable
 ) -> list[Mistake]:
-    drawn, _, _ = next(probes(space.root))
+    drawn = next(probes(space.root))
     if space.rejects(drawn.config) is not None:
         return []  # a combination that will not be run says nothing
     known = trainable.metrics(space.config(drawn.config))
@@ -236,11 +236,8 @@ def _at(document: Document, path: Keys, error: InputError) -> Mistake:
 
 def _override(document: Document, target: str, text: str) -> None:
     place = Place(f"--set {target}={text}", 1, 1)
-    keys = tuple(int(key) if key.isdigit() else key for key in target.split("."))
     try:
-        if not isinstance(document.data, dict):
-            raise KeyError
-        document.set(keys, parse_value(text), place)
+        document.set(tuple(target.split(".")), parse_value(text), place)
     except StudyFileError as error:
         raise StudyFileError([Mistake(place, target, m.message) for m in error.mistakes]) from None
     except KeyError:

@@ -145,7 +145,7 @@ def render(config: Json, form: Format) -> str:
 def _env(value: Json, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, child in value.items():
-            inner = "".join(c if c.isalnum() else "_" for c in key).upper()
+            inner = "".join(c if c.isascii() and c.isalnum() else "_" for c in key).upper()
             yield from _env(child, f"{name}{'__' if name != 'HPO' else '_'}{inner}")
     elif value is None:
         yield name, ""

@@ -44,7 +44,7 @@ def lines(study: Study, home: Home) -> Iterator[str]:
         )
         total = min(size, total or size)
     assert total is not None, "only a grid may leave it out"
-    drawn, _, _ = next(probes(study.space.root))
+    drawn = next(probes(study.space.root))
     steps = None
     if study.space.rejects(drawn.config) is None:
         steps = study.trainable.steps(study.space.config(drawn.config))

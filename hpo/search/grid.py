@@ -10,6 +10,7 @@ from math import prod
 
 from hpo.errors import Mistake
 from hpo.space import Document, dotted
+from hpo.space.build import config_path
 from hpo.space.tree import Array, Choices, Draw, Fixed, Node, Object, Parameter, Range, draw
 from hpo.space.tree import parameters as located
 
@@ -19,14 +20,14 @@ def continuous(root: Node, document: Document, prefix: str = "space") -> list[Mi
     mistakes = []
     for here in located(root):
         parameter = here.parameter
-        if isinstance(parameter, Range) and parameter.grid() is None:
+        if isinstance(parameter, Range) and parameter.count is None:
             mistakes.append(
                 Mistake(
                     document.place(parameter.at),
-                    f"{prefix}.{dotted(parameter.at)}",
-                    "a grid needs finitely many values, this range has none between"
-                    f" low={parameter.low} and high={parameter.high} it could count;"
-                    " give it a step, or write choices: [...]",
+                    f"{prefix}.{dotted(config_path(parameter.at))}",
+                    "a grid needs finitely many values, got every number from"
+                    f" {parameter.low} to {parameter.high};"
+                    f" {'' if parameter.log else 'add a step, or '}write choices: [...]",
                 )
             )
     return mistakes
@@ -38,7 +39,8 @@ def size(node: Node) -> int:
         case Fixed():
             return 1
         case Range():
-            return len(_values(node))
+            assert node.count is not None, "checked when the study file was read"
+            return node.count
         case Choices():
             return sum(size(option) for option in node.options)
         case Object():
@@ -62,7 +64,7 @@ def _assign(node: Node, index: int, chosen: dict[str, float]) -> None:
     """Splits an index as a number with one digit for each child."""
     match node:
         case Range():
-            chosen[node.name] = _values(node)[index]
+            chosen[node.name] = node.value(index)
         case Choices():
             for i, option in enumerate(node.options):
                 if index < size(option):
@@ -74,9 +76,3 @@ def _assign(node: Node, index: int, chosen: dict[str, float]) -> None:
             for child in reversed(list(children)):
                 index, digit = divmod(index, size(child))
                 _assign(child, digit, chosen)
-
-
-def _values(node: Range) -> list[float]:
-    values = node.grid()
-    assert values is not None, "checked when the study file was read"
-    return values

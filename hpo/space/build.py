@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
+import sys
 from typing import Any
 
 from hpo.errors import Mistake
@@ -13,6 +15,8 @@ from hpo.space.model import Shape
 from hpo.space.tree import Array, Choices, Fixed, Node, Object, Range, is_multiple, labels
 
 RANGE_KEYS = ("low", "high", "log", "step")
+
+MAX_STEPS = 2**53  # floats do not tell more of them apart
 
 
 def is_distribution(value: Json) -> bool:
@@ -87,9 +91,10 @@ class Builder:
                 name=at,
             )
             return None
+        # As JSON, since == takes True and 1.0 for 1.
+        written = [json.dumps(option, sort_keys=True) for option in options]
         for i, option in enumerate(options):
-            # == would take True for 1 and 1.0 for 1
-            if any(option == o and type(option) is type(o) for o in options[:i]):
+            if written[i] in written[:i]:
                 self.refuse(
                     (*at, "choices", i),
                     f"choices must differ, got {option!r:.60} twice; remove one",
@@ -102,7 +107,7 @@ class Builder:
             or Fixed(None, (*at, "choices", i))
             for i, (option, text) in enumerate(zip(options, texts, strict=True))
         )
-        return Choices(name, nodes, texts, at)
+        return Choices(name or self.prefix, nodes, texts, at)
 
     def _range(self, value: dict[str, Json], at: Keys, name: str, shape: Shape) -> Node | None:
         before = len(self.mistakes)
@@ -137,6 +142,10 @@ class Builder:
                 " exchange them, or write a fixed value",
                 name=at,
             )
+        span = high - low
+        if not _is_number(span):
+            self.refuse(at, f"high - low must be a finite number, got low={low}, high={high}")
+            return None
         if log and low <= 0:
             self.refuse(
                 (*at, "low"),
@@ -147,12 +156,14 @@ class Builder:
             self.refuse((*at, "step"), f"step > 0 must hold, got {step}", name=at)
         elif step is not None and log:
             self.refuse((*at, "step"), "log and step exclude each other; remove one", name=at)
-        elif step is not None and not is_multiple(high - low, step):
-            last = low + math.floor((high - low) / step) * step
+        elif step is not None and span / step > MAX_STEPS:
+            self.refuse((*at, "step"), f"a range has at most 2**53 steps, got step={step}", name=at)
+        elif step is not None and span > 0 and not is_multiple(span, step):
+            last = Range(name, low, high, False, step).value(math.floor(span / step))
             self.refuse(
                 (*at, "step"),
                 f"step must divide high - low, got low={low}, high={high}, step={step};"
-                f" high={last:g} would do",
+                + (f" high={last:.15g} would do" if step < span else " it must not exceed it"),
                 name=at,
             )
         if integer and not all(float(n).is_integer() for n in numbers):
@@ -170,7 +181,10 @@ class Builder:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    """A number that a float can hold; an int may be larger than that."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) <= sys.float_info.max
 
 
 def _join(name: str, part: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails
 from hpo.errors import StudyFileError
 from hpo.space.build import Builder
 from hpo.space.document import Document, Keys
-from hpo.space.messages import describe, input_path, unknown_key
+from hpo.space.messages import describe, input_path, show, unknown_key
 from hpo.space.model import Shape
 from hpo.space.space import Space
 from hpo.space.tree import Array, Choices, Draw, Located, Node, Object, Parameter, Range, draw
@@ -44,7 +44,10 @@ def check(document: Document, config_type: type[BaseModel] | None, prefix: str =
         raise StudyFileError(builder.mistakes)
     root = builder.build(shape)
     space = Space(root, config_type, document.data)
-    if config_type is not None:
+    _same_names(builder, space)
+    if config_type is None:
+        _mappings(builder, space)
+    else:
         _unknown_keys(builder, root, shape)
         _probe(builder, space)
     if not builder.mistakes and space.parameters:
@@ -52,6 +55,25 @@ def check(document: Document, config_type: type[BaseModel] | None, prefix: str =
     if builder.mistakes:
         raise StudyFileError(builder.mistakes)
     return space
+
+
+def _same_names(builder: Builder, space: Space) -> None:
+    """A key with a dot in it can make two paths look the same."""
+    count = Counter(here.parameter.name for here in space.parameters)
+    for here in space.parameters:
+        name = here.parameter.name
+        if count[name] > 1:
+            builder.refuse(
+                here.parameter.at,
+                f"{count[name]} parameters are called {name!r}; rename their keys",
+            )
+
+
+def _mappings(builder: Builder, space: Space) -> None:
+    """A distribution over whole configs may have an option that is none."""
+    for drawn in probes(space.root):
+        if not isinstance(drawn.config, dict):
+            builder.refuse(drawn.places[()], f"must be a mapping, got {show(drawn.config)}")
 
 
 def _unknown_keys(builder: Builder, node: Node, shape: Shape) -> None:
@@ -74,24 +96,20 @@ def _unknown_keys(builder: Builder, node: Node, shape: Shape) -> None:
                 _unknown_keys(builder, option, shape)
 
 
-def probes(root: Node) -> Iterator[tuple[Draw, Parameter | None, str]]:
-    """Configs that together take every choice and both ends of every range.
-
-    Yields:
-        the draw, the parameter it is about (`None` for the first, plain one), and what of it.
-    """
-    yield _with(root, {}), None, ""
+def probes(root: Node) -> Iterator[Draw]:
+    """Configs that together take every choice and both ends of every range, a plain one first."""
+    yield _with(root, {})
     for here in located(root):
-        for value, what in _extremes(here.parameter):
-            yield _with(root, _activate(here) | {here.parameter.name: value}), here.parameter, what
+        for value in _extremes(here.parameter):
+            yield _with(root, _activate(here) | {here.parameter.name: value})
 
 
-def _extremes(parameter: Parameter) -> list[tuple[float, str]]:
+def _extremes(parameter: Parameter) -> Sequence[float]:
     match parameter:
         case Range():
-            return [(parameter.low, "low"), (parameter.high, "high")]
+            return parameter.low, parameter.high
         case Choices():
-            return [(i, "") for i in range(len(parameter.options))]
+            return range(len(parameter.options))
 
 
 def _activate(here: Located) -> dict[str, float]:
@@ -106,7 +124,8 @@ def _with(root: Node, chosen: dict[str, float]) -> Draw:
 
 
 def _probe(builder: Builder, space: Space) -> None:
-    for drawn, parameter, end in probes(space.root):
+    ranges = {p.at: p for here in located(space.root) if isinstance(p := here.parameter, Range)}
+    for drawn in probes(space.root):
         for error in _errors(space, drawn):
             if error["type"] == "extra_forbidden":
                 continue  # told already, with what was meant
@@ -116,11 +135,12 @@ def _probe(builder: Builder, space: Space) -> None:
                 at = (*_origin(drawn, path[:-1]), path[-1])
             if at in builder.gaps or _combination(space.root, error, drawn, path):
                 continue
-            ranged = parameter if isinstance(parameter, Range) and at == parameter.at else None
             message = describe(error)
-            if ranged is not None:
+            if at in ranges:
+                end = "low" if drawn.params[ranges[at].name] == ranges[at].low else "high"
                 message = f"{end} {message}; the range must lie within the field's bounds"
-            builder.refuse((*at, end) if ranged is not None else at, message, name=path)
+                at = (*at, end)
+            builder.refuse(at, message, name=path)
 
 
 def _errors(space: Space, drawn: Draw) -> list[ErrorDetails]:
@@ -148,16 +168,22 @@ def _combination(root: Node, error: ErrorDetails, drawn: Draw, path: Keys) -> bo
         return False
     at = root
     for key in path:
-        while isinstance(at, Choices):
-            label = drawn.params.get(at.name)
-            at = at.options[at.labels.index(str(label))]
+        at = _chosen(at, drawn)
         if isinstance(at, Object) and key in at.items:
             at = at.items[str(key)]
         elif isinstance(at, Array) and isinstance(key, int):
             at = at.items[key]
         else:
             return False
-    return isinstance(at, (Object, Array, Choices)) and any(True for _ in located(at))
+    at = _chosen(at, drawn)
+    return isinstance(at, (Object, Array)) and any(True for _ in located(at))
+
+
+def _chosen(node: Node, drawn: Draw) -> Node:
+    """The option that was drawn, where a node leaves the choice."""
+    while isinstance(node, Choices):
+        node = node.options[node.labels.index(str(drawn.params[node.name]))]
+    return node
 
 
 def _sample(builder: Builder, space: Space) -> None:
@@ -167,9 +193,8 @@ def _sample(builder: Builder, space: Space) -> None:
     def choose(parameter: Parameter) -> float:
         if isinstance(parameter, Choices):
             return rng.randrange(len(parameter.options))
-        values = parameter.grid()
-        if values and len(values) < 10_000:
-            return rng.choice(values)
+        if parameter.count is not None and not parameter.log:
+            return parameter.value(rng.randrange(parameter.count))
         if parameter.log:
             return float(parameter.low * (parameter.high / parameter.low) ** rng.random())
         return rng.uniform(parameter.low, parameter.high)

@@ -7,7 +7,7 @@ whatever the text.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,25 +66,25 @@ class Document:
 
         return Document(data, below(self.values), below(self.keys))
 
-    def set(self, path: Keys, value: Json, place: Place) -> None:
-        """Puts `value` at `path`, making mappings on the way; everything in it stands at `place`.
+    def set(self, names: Sequence[str], value: Json, place: Place) -> None:
+        """Puts `value` where `names` lead, making mappings on the way; all of it stands at `place`.
+
+        Names are keys of mappings or, in a list, indices.
 
         Raises:
-            KeyError: the path leads through something that is not a mapping or list.
+            KeyError: they lead through something that is not a mapping or list.
         """
         data = self.data
-        for depth, key in enumerate(path[:-1], start=1):
-            if isinstance(data, dict) and key not in data:
+        path: Keys = ()
+        for i, name in enumerate(names):
+            key = _key(data, name)
+            path = (*path, key)
+            if i == len(names) - 1:
+                data[key] = value
+            elif isinstance(data, dict) and key not in data:
                 data[key] = {}
-                self._put(path[:depth], place)
-            data = _step(data, key)
-        if isinstance(data, list):
-            _step(data, path[-1])
-            data[int(path[-1])] = value
-        elif isinstance(data, dict):
-            data[path[-1]] = value
-        else:
-            raise KeyError(path[-1])
+                self._put(path, place)
+            data = data[key]
         for places in (self.values, self.keys):
             for old in [p for p in places if p[: len(path)] == path]:
                 del places[old]
@@ -94,12 +94,13 @@ class Document:
         self.values[path] = self.keys[path] = place
 
 
-def _step(data: Json, key: str | int) -> Json:
-    if isinstance(data, dict):
-        return data[key]
-    if isinstance(data, list) and isinstance(key, int) and 0 <= key < len(data):
-        return data[key]
-    raise KeyError(key)
+def _key(data: Json, name: str) -> str | int:
+    """What `name` means in a mapping, or in a list."""
+    if isinstance(data, dict) and name:
+        return name
+    if isinstance(data, list) and name.isdecimal() and int(name) < len(data):
+        return int(name)
+    raise KeyError(name)
 
 
 def read(path: Path) -> Document:

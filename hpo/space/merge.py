@@ -15,16 +15,22 @@ def merge(base: Document, over: Document) -> Document:
     merged = Document(None)
 
     def take(source: Document, data: Json, path: Keys) -> Json:
-        for places, into in ((source.values, merged.values), (source.keys, merged.keys)):
-            into.update({p: place for p, place in places.items() if p[: len(path)] == path})
+        """The data as it is, with its places."""
+        note(source, path)
+        children = data.items() if isinstance(data, dict) else ()
+        for key, child in enumerate(data) if isinstance(data, list) else children:
+            take(source, child, (*path, key))
         return data
+
+    def note(source: Document, path: Keys) -> None:
+        for places, into in ((source.values, merged.values), (source.keys, merged.keys)):
+            if path in places:
+                into[path] = places[path]
 
     def walk(below: Json, above: Json, path: Keys) -> Json:
         if not _mergeable(below, above):
             return take(over, above, path)
-        for places, into in ((over.values, merged.values), (over.keys, merged.keys)):
-            if path in places:
-                into[path] = places[path]
+        note(over, path)
         both = {}
         for key in (*below, *(k for k in above if k not in below)):
             inner = (*path, key)

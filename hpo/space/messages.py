@@ -97,19 +97,24 @@ def input_path(error: ErrorDetails, data: Json) -> Keys:
     path: list[str | int] = []
     at = data
     location = error["loc"]
+    tagged: Json = None  # the mapping whose kind was named already
     for i, key in enumerate(location):
         last = i == len(location) - 1
         if isinstance(at, dict) and isinstance(key, str):
-            if key == at.get("kind") and not last:
+            if key == at.get("kind") and not last and at is not tagged:
+                tagged = at
                 continue
             if key in at:
                 path.append(key)
                 at = at[key]
             elif last and error["type"] == "missing":
                 path.append(key)
-        elif isinstance(at, (list, tuple)) and isinstance(key, int) and key < len(at):
-            path.append(key)
-            at = at[key]
+        elif isinstance(at, (list, tuple)) and isinstance(key, int):
+            if key < len(at):
+                path.append(key)
+                at = at[key]
+            elif last and error["type"] == "missing":
+                path.append(key)
     return tuple(path)
 
 

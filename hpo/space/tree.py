@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Union
 
 from hpo.records import Json
@@ -40,17 +42,29 @@ class Range:
     integer: bool = False
     at: Keys = field(default=(), compare=False)
 
-    def grid(self) -> list[float] | None:
-        """Its values, if there are finitely many."""
-        step = self.step or (1 if self.integer and not self.log else None)
-        if self.integer and self.log:
-            return [float(v) for v in range(int(self.low), int(self.high) + 1)]
-        if step is None:
-            return None
-        return [self.low + k * step for k in range(round((self.high - self.low) / step) + 1)]
+    @property
+    def count(self) -> int | None:
+        """How many values it has, if these are finitely many."""
+        step = self._step
+        return None if step is None else round((self.high - self.low) / step) + 1
 
-    def cast(self, value: float) -> Json:
-        return int(value) if self.integer else float(value)
+    def value(self, index: int) -> float:
+        """Its value number `index`, in `[0, count)`."""
+        step = self._step
+        assert step is not None, "a continuous range has no values to count"
+        if self.integer:
+            return int(self.low) + index * int(step)
+        # In decimal, as written: 0.1 + 2 * 0.1 is 0.3 and not 0.30000000000000004.
+        return float(Decimal(str(self.low)) + index * Decimal(str(step)))
+
+    def nearest(self, value: float) -> float:
+        """The value of this range that a sampler means, whose own may be off by rounding."""
+        step = self._step
+        return float(value) if step is None else self.value(round((value - self.low) / step))
+
+    @property
+    def _step(self) -> float | None:
+        return self.step or (1 if self.integer else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +122,7 @@ def draw(root: Node, choose: Choose) -> Draw:
             case Fixed():
                 return node.value
             case Range():
-                params[node.name] = node.cast(choose(node))
+                params[node.name] = node.nearest(choose(node))
                 return params[node.name]
             case Choices():
                 index = int(choose(node))
@@ -160,8 +174,9 @@ def labels(options: list[Json]) -> tuple[str, ...]:
             texts.append("")
         else:
             texts.append(json.dumps(option))
+    plain = Counter(texts)
     return tuple(
-        text if text and texts.count(text) == 1 else f"{text}#{index}"
+        text if text and plain[text] == 1 and "#" not in text else f"{text}#{index}"
         for index, text in enumerate(texts)
     )
 

@@ -53,7 +53,8 @@ def find(reference: str, folder: Path) -> Any:
     found = _import(module_name, folder, reference)
     for part in name.split("."):
         if not hasattr(found, part):
-            names = [n for n, v in vars(found).items() if callable(v) and not n.startswith("_")]
+            inside = getattr(found, "__dict__", {})
+            names = [n for n, v in inside.items() if callable(v) and not n.startswith("_")]
             raise TrainableError(
                 f"{reference!r}: module {module_name} has no {part!r}",
                 f"it has: {', '.join(sorted(names))}" if names else "",
@@ -81,7 +82,7 @@ def _import(module_name: str, folder: Path, reference: str) -> Any:
             f"{reference!r}: importing {module_name} needs {error.name!r}, which is not installed",
             f"install it where hpo runs: pip install {error.name}",
         ) from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may well end itself
         where = _last_place(error)
         raise TrainableError(
             f"{reference!r}: importing {module_name} failed: {type(error).__name__}: {error}{where}"
@@ -114,7 +115,13 @@ def _last_place(error: BaseException) -> str:
 
 def _config_type(function: Callable[..., Any], reference: str) -> type[BaseModel] | None:
     """The Pydantic model that the function's first parameter is annotated with."""
-    signature = inspect.signature(function)
+    try:
+        signature = inspect.signature(function)
+    except ValueError:
+        raise TrainableError(
+            f"{reference!r} must take (config, trial), its signature cannot be read",
+            "wrap it: def train(config: MyConfig, trial: hpo.Trial) -> dict",
+        ) from None
     positional = [
         p
         for p in signature.parameters.values()

@@ -1,0 +1,237 @@
+"""The record: what Optuna is told, what a crash leaves, and that a study goes on as if unbroken."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import optuna
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import TrialState
+from spaces import GRID, TREE, Search
+
+from hpo.records import Objective, Outcome, State
+from hpo.search.record import Record
+
+CREATE_TRIAL = 4  # one of the operations in an Optuna journal
+
+KINDS = ["grid", "random", "tpe"]
+
+
+def tree(kind):
+    return GRID if kind == "grid" else TREE
+
+
+def seen_by_optuna(journal):
+    """The study as Optuna itself reads it from the file."""
+    storage = JournalStorage(JournalFileBackend(str(journal)))
+    return optuna.load_study(study_name="study", storage=storage)
+
+
+@pytest.mark.parametrize("prune", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_25_trials_and_25_more_equal_50(tmp_path, kind, prune):
+    whole = Search(tmp_path / "whole", kind, tree(kind), prune=prune)
+    whole.run(50)
+    Search(tmp_path / "parts", kind, tree(kind), prune=prune).run(25)
+    parts = Search(tmp_path / "parts", kind, tree(kind), prune=prune)
+    parts.run(50)
+    assert parts.story() == whole.story()
+    assert len(parts.story()) == 50
+    states = {t.state for t in parts.record.trials()}
+    assert states >= {State.COMPLETE, State.DIVERGED, State.FAILED}
+    assert (State.PRUNED in states) is prune
+
+
+@pytest.mark.parametrize("kind", ["random", "tpe"])
+def test_another_seed_is_another_study(tmp_path, kind):
+    stories = []
+    for seed in (0, 1):
+        search = Search(tmp_path / str(seed), kind, seed=seed)
+        search.run(12)
+        stories.append([t.config for t in search.record.trials()])
+    assert not any(a == b for a, b in zip(*stories, strict=True))
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_what_optuna_is_told(tmp_path, direction):
+    search = Search(tmp_path / "journal", direction=direction)
+    record = search.record
+    worst = 9.0 if direction == "minimize" else -4.0
+    endings = [
+        (State.COMPLETE, 2.0, []),
+        (State.COMPLETE, 3.0, [-4.0, 9.0]),
+        (State.PRUNED, 5.0, [6.0, 5.0]),
+        (State.DIVERGED, None, [math.nan]),
+        (State.OUT_OF_MEMORY, None, []),
+        (State.FAILED, None, [1.0]),
+    ]
+    for state, value, reports in endings:
+        number = search.ask().number
+        for step, reported in enumerate(reports, start=1):
+            record.report(number, step, reported)
+        record.finish(number, Outcome(state, reason="why"), value)
+    told = seen_by_optuna(tmp_path / "journal").trials
+    assert [(t.state, t.values) for t in told] == [
+        (TrialState.COMPLETE, [2.0]),
+        (TrialState.COMPLETE, [3.0]),
+        (TrialState.PRUNED, [5.0]),
+        (TrialState.COMPLETE, [worst]),
+        (TrialState.COMPLETE, [worst]),
+        (TrialState.FAIL, None),
+    ]
+    assert [t.constraints for t in told] == [
+        {},
+        {},
+        {},
+        {"diverged": 1.0},
+        {"out_of_memory": 1.0},
+        {},
+    ]
+    assert told[2].intermediate_values == {1: 6.0, 2: 5.0}
+    # What people are shown is what happened, and no value that was made up.
+    assert [(t.state, t.value) for t in record.trials()] == [(s, v) for s, v, _ in endings]
+
+
+@pytest.mark.parametrize(("direction", "worst"), [("minimize", math.inf), ("maximize", -math.inf)])
+@pytest.mark.parametrize("kind", ["random", "tpe"])
+def test_diverged_before_there_is_any_value_is_infinitely_bad(tmp_path, kind, direction, worst):
+    search = Search(tmp_path / "journal", kind, direction=direction)
+    first = search.ask()
+    search.record.report(first.number, 1, math.nan)
+    search.record.finish(first.number, Outcome(State.DIVERGED), None)
+    assert seen_by_optuna(tmp_path / "journal").trials[0].values == [worst]
+    search = Search(tmp_path / "journal", kind, direction=direction)
+    search.run(20)  # and the sampler can live with it
+    assert len(search.record.trials()) == 20
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_reports_that_are_not_finite_survive_and_are_not_for_the_pruner(tmp_path, value):
+    search = Search(tmp_path / "journal", prune=True)
+    for _ in range(4):
+        search.finish(search.ask())
+    number = search.ask().number
+    assert search.record.report(number, 1, value) is False
+    again = Search(tmp_path / "journal", prune=True)
+    assert again.record.trial(number).state is State.RUNNING
+    assert again.record.trial(number).steps == 1
+    (reported,) = seen_by_optuna(tmp_path / "journal").trials[number].intermediate_values.values()
+    assert repr(reported) == repr(value)
+
+
+def test_finishing_twice_changes_nothing(tmp_path):
+    search = Search(tmp_path / "journal")
+    number = search.ask().number
+    first = search.record.finish(number, Outcome(State.COMPLETE, {"loss": 1.0}), 1.0)
+    size = (tmp_path / "journal").stat().st_size
+    second = search.record.finish(number, Outcome(State.FAILED, {}, "late"), None)
+    assert second == first == search.record.trial(number)
+    assert (tmp_path / "journal").stat().st_size == size
+
+
+def test_metrics_that_are_not_finite_are_left_out(tmp_path):
+    search = Search(tmp_path / "journal")
+    metrics = {"loss": 1.0, "gap": math.inf, "ratio": math.nan}
+    number = search.ask().number
+    assert search.record.finish(number, Outcome(State.COMPLETE, metrics), 1.0).metrics == {
+        "loss": 1.0
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_optuna_opens_the_journal_and_sees_the_same_trials(tmp_path, kind):
+    search = Search(tmp_path / "journal", kind, tree(kind), prune=True)
+    search.run(15)
+    told = seen_by_optuna(tmp_path / "journal").trials
+    ours = search.record.trials()
+    assert [t.number for t in told] == [t.number for t in ours]
+    assert [t.params for t in told] == [t.params for t in ours]
+    for theirs, trial in zip(told, ours, strict=True):
+        assert theirs.last_step == (trial.steps or None)
+        if trial.state is State.COMPLETE:
+            assert theirs.value == trial.value
+
+
+def test_readers_see_the_record_while_it_is_written(tmp_path):
+    search = Search(tmp_path / "journal")
+    search.run(5)
+    before = (tmp_path / "journal").read_bytes()
+    reader = Record(tmp_path / "journal", Objective("loss"))
+    assert reader.trials() == search.record.trials()
+    assert (tmp_path / "journal").read_bytes() == before
+    with (tmp_path / "journal").open("ab") as file:
+        file.write(b'{"half a li')
+    assert Record(tmp_path / "journal", Objective("loss")).trials() == reader.trials()
+
+
+@pytest.mark.parametrize("torn", [b'{"op', b"\x00\x00", b'{"op_code":4,"worker_id":"x"}'])
+def test_a_torn_last_line_is_cut_off(tmp_path, torn):
+    whole = Search(tmp_path / "whole", "tpe")
+    whole.run(14)
+    Search(tmp_path / "journal", "tpe").run(12)
+    before = (tmp_path / "journal").read_bytes()
+    (tmp_path / "journal").write_bytes(before + torn)
+    search = Search(tmp_path / "journal", "tpe")
+    assert (tmp_path / "journal").read_bytes().startswith(before)
+    for line in (tmp_path / "journal").read_bytes()[len(before) :].splitlines():
+        json.loads(line)
+    search.run(14)
+    assert search.story() == whole.story()
+
+
+def cut_everywhere(whole, tmp_path, first=0):
+    """The journal as crashes leave it: after each of its lines, with a part of the next."""
+    lines = (tmp_path / "whole").read_bytes().splitlines(keepends=True)
+    begun = [i for i, line in enumerate(lines) if json.loads(line)["op_code"] == CREATE_TRIAL]
+    for cut in range(begun[first], len(lines)):
+        journal = tmp_path / f"cut{cut}"
+        journal.write_bytes(b"".join(lines[:cut]) + lines[cut][: cut % len(lines[cut])])
+        yield journal
+
+
+# Ten trials in, the tree-structured Parzen estimator begins to learn.
+@pytest.mark.parametrize(
+    ("kind", "first", "trials"), [("grid", 0, 6), ("random", 0, 6), ("tpe", 9, 13)]
+)
+def test_a_crash_after_any_line_loses_and_repeats_nothing(tmp_path, kind, first, trials):
+    whole = Search(tmp_path / "whole", kind, tree(kind))
+    whole.run(trials)
+    for journal in cut_everywhere(whole, tmp_path, first):
+        search = Search(journal, kind, tree(kind))
+        for found, expected in zip(search.story(), whole.story(), strict=False):
+            assert found[0] == expected[0]
+            assert found[2:4] == expected[2:4], "a trial that is there has its whole config"
+            assert found == expected or found[1] is State.RUNNING, "and its whole outcome"
+        search.run(trials)
+        assert search.story() == whole.story(), journal.name
+
+
+@pytest.mark.parametrize("kind", ["grid", "random"])
+def test_a_crash_while_pruning_repeats_nothing(tmp_path, kind):
+    """A decision to prune that was not carried out may come again at a later step: only that."""
+    whole = Search(tmp_path / "whole", kind, tree(kind), prune=True)
+    whole.run(6)
+    for journal in cut_everywhere(whole, tmp_path):
+        search = Search(journal, kind, tree(kind), prune=True)
+        search.run(6)
+        assert [t[0::2][:2] for t in search.story()] == [t[0::2][:2] for t in whole.story()]
+        assert not any(t.state is State.RUNNING for t in search.record.trials())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_line_of_the_journal_is_an_operation_of_optuna(tmp_path, kind):
+    Search(tmp_path / "journal", kind, tree(kind), prune=True).run(5)
+    for line in (tmp_path / "journal").read_text().splitlines():
+        assert {"op_code", "worker_id"} <= json.loads(line).keys()
+
+
+def test_trials_without_a_value_of_their_own_do_not_count_for_importances(tmp_path):
+    search = Search(tmp_path / "journal", prune=True)
+    search.run(20)
+    ours = [t for t in search.record.trials() if t.state in (State.COMPLETE, State.PRUNED)]
+    judged = search.record.judged().get_trials()
+    assert [t.value for t in judged] == [t.value for t in ours]
+    assert [t.params for t in judged] == [t.params for t in ours]
