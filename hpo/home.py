@@ -59,6 +59,10 @@ class StudyFolder:
     def traceback(self, number: int) -> Path:
         return self.trial(number) / "traceback.txt"
 
+    def output(self, number: int) -> Path:
+        """What the trial printed, where it ran in a process of its own."""
+        return self.trial(number) / "output.txt"
+
     def checkpoint(self, number: int) -> Path:
         return self.trial(number) / "checkpoint"
 

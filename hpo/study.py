@@ -19,7 +19,7 @@ from hpo.execute import inline
 from hpo.execute.worker import Setup
 from hpo.home import Home, StudyFolder
 from hpo.lock import FileLock, is_held
-from hpo.records import Decision, Objective, TrialRecord, TrialSpec
+from hpo.records import Decision, Objective, State, TrialRecord, TrialSpec, best_trial
 from hpo.report import report
 from hpo.report.best import Best, read_best, write_best
 from hpo.search.record import Record
@@ -121,7 +121,12 @@ def run(
             try:
                 if coordinator.work_left():
                     check_trainable(study)
-                    with _watch(coordinator, publisher, observer):
+
+                    def seen(progress: Progress) -> None:
+                        keep_best(study, folder, progress)
+                        observer(progress, publisher.trouble)
+
+                    with _watch(coordinator, seen):
                         execute()
                 progress = coordinator.progress()
                 if progress.failure is not None:
@@ -160,16 +165,18 @@ def load_study(name: str, home: Home | None = None) -> StudyResult:
     study = frozen.thaw(folder)
     exists = folder.journal.exists() and folder.journal.stat().st_size > 0
     records = Record(folder.journal, study.objective).trials() if exists else []
-    best = read_best(folder)
+    kept, best = read_best(folder), best_trial(records, study.objective)
+    finished = sum(t.state is not State.RUNNING for t in records)
+    current = kept is not None and best is not None and kept.trial == best.number
     return StudyResult(
         name=name,
         objective=study.objective,
-        done=best is not None and best.complete,
+        done=kept is not None and kept.complete and kept.trials == finished,
         running=is_held(folder.root / "run.lock"),
         total=study.file.search.trials,
-        best=next((t for t in records if best and t.number == best.trial), None),
+        best=best,
         config=study.space.config(best.config) if best else None,
-        test=best.test if best else {},
+        test=kept.test if kept and current else {},
         trials=records,
         folder=folder.root,
         url=None,
@@ -190,6 +197,13 @@ def check_trainable(study: Study) -> None:
             study.trainable.check(study.space.config(drawn.config), study.folder)
 
 
+def keep_best(study: Study, folder: StudyFolder, progress: Progress) -> None:
+    """Writes down the best config so far, when there is a better one."""
+    best, kept = progress.best, read_best(folder)
+    if best is not None and (kept is None or kept.trial != best.number):
+        write_best(report.as_best(study, best, progress.finished, complete=False), folder)
+
+
 def finish(
     study: Study, folder: StudyFolder, records: list[TrialRecord], done: bool
 ) -> Best | None:
@@ -198,11 +212,13 @@ def finish(
     Raises:
         StudyFailed: the study is done and no trial is complete.
     """
-    best = report.best_so_far(study, records, done)
-    if best is None:
+    trial = best_trial(records, study.objective)
+    if trial is None:
         if done:
             raise StudyFailed(*report.nothing_completed(records, folder))
         return None
+    finished = sum(t.state is not State.RUNNING for t in records)
+    best = report.as_best(study, trial, finished, done)
     before = read_best(folder)
     if before is not None and before.trial == best.trial and before.test:
         best = best.model_copy(update={"test": before.test})
@@ -226,7 +242,13 @@ def _coordinator(
     study: Study, folder: StudyFolder, in_process: bool
 ) -> Iterator[tuple[Coordinator, Callable[[], None]]]:
     """The coordinator, here or as a Ray actor, and what sets workers to work until all is done."""
-    setup = Setup(study.file.trainable, study.folder, folder, study.file.resources.isolate)
+    setup = Setup(
+        trainable=study.file.trainable,
+        folder=study.folder,
+        study=folder,
+        isolate=study.file.resources.isolate,
+        capture=not in_process,
+    )
     load = partial(frozen.thaw, folder)
     coordinator = Coordinator(load, folder)
     try:
@@ -250,7 +272,7 @@ def _coordinator(
 
 
 @contextmanager
-def _watch(coordinator: Coordinator, publisher: Publisher, observer: Observer) -> Iterator[None]:
+def _watch(coordinator: Coordinator, seen: Callable[[Progress], None]) -> Iterator[None]:
     """Shows progress from a thread of its own, and stops the study cleanly at the first Ctrl-C.
 
     The second Ctrl-C is Python's own: what runs is left as it is, and runs again next time.
@@ -266,7 +288,7 @@ def _watch(coordinator: Coordinator, publisher: Publisher, observer: Observer) -
         while not over.wait(POLL_S):
             if interrupted.is_set():
                 coordinator.stop()
-            observer(coordinator.progress(), publisher.trouble)
+            seen(coordinator.progress())
 
     main = threading.current_thread() is threading.main_thread()
     before = {
@@ -282,4 +304,4 @@ def _watch(coordinator: Coordinator, publisher: Publisher, observer: Observer) -
         watcher.join()
         for number, handler in before.items():
             signal.signal(number, handler)
-        observer(coordinator.progress(), publisher.trouble)
+        seen(coordinator.progress())

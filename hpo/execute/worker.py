@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import traceback as tracebacks
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -33,18 +34,21 @@ class Setup:
         folder: of the study file.
         study: where checkpoints go.
         isolate: one trial a process.
+        capture: what a trial prints goes to a file in its folder; for processes without a terminal.
     """
 
     trainable: str
     folder: Path
     study: StudyFolder
     isolate: bool = False
+    capture: bool = False
 
 
 def work(setup: Setup, trainable: Trainable, channel: Channel, worker: str) -> None:
     """Runs trials until none are left, or just one in an isolated worker."""
     while spec := channel.next_trial(worker):
-        outcome = run_trial(setup, trainable, spec, channel)
+        with _output(setup, spec.number):
+            outcome = run_trial(setup, trainable, spec, channel)
         if outcome is not None:
             channel.finish(spec.number, spec.lease, outcome)
         if setup.isolate:
@@ -74,6 +78,18 @@ def run_trial(
         state = State.OUT_OF_MEMORY if _is_out_of_memory(error) else State.FAILED
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         return Outcome(state, {}, reason[:500], "".join(tracebacks.format_exception(error)))
+
+
+@contextmanager
+def _output(setup: Setup, number: int) -> Iterator[None]:
+    if not setup.capture:
+        yield
+        return
+    path = setup.study.output(number)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Line by line: what a trial said before it took its process down is what one wants to read.
+    with path.open("a", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
+        yield
 
 
 _STOPPED: dict[Decision, Callable[[], Outcome | None]] = {

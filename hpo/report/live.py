@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from hpo.coordinator import Progress
-from hpo.records import Json, State, TrialRecord
-from hpo.report.summary import digits, duration
+from hpo.records import State, TrialRecord
+from hpo.report.summary import duration, params_line
 
 LINE_EVERY_S = 5.0
 """Between two plain lines, unless there is a new best."""
@@ -104,7 +103,3 @@ def pace(progress: Progress) -> str:
 
 def best_line(best: TrialRecord, metric: str) -> str:
     return f"{metric} {best.value:.6g} (trial {best.number})"
-
-
-def params_line(params: Mapping[str, Json]) -> str:
-    return ", ".join(f"{name}={digits(value)}" for name, value in params.items())

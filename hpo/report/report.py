@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from hpo.files import write_atomically
 from hpo.home import StudyFolder
-from hpo.records import State, TrialRecord, best_trial
+from hpo.records import TrialRecord, best_trial
 from hpo.report.best import Best, read_best
 from hpo.report.pages import study_page, write_report
 from hpo.search.importance import importances
@@ -50,15 +50,13 @@ def end(study: Study, folder: StudyFolder, trials: Sequence[TrialRecord], best: 
     )
 
 
-def best_so_far(study: Study, trials: Sequence[TrialRecord], complete: bool) -> Best | None:
-    """The best trial as it is kept; `None` while no trial is complete."""
-    trial = best_trial(list(trials), study.objective)
-    if trial is None or trial.value is None:
-        return None
+def as_best(study: Study, trial: TrialRecord, finished: int, complete: bool) -> Best:
+    """A complete trial as what is kept of the best one, its test metrics still unknown."""
+    assert trial.value is not None, "a complete trial has a value"
     return Best(
         study=study.name,
         trial=trial.number,
-        trials=sum(t.state is not State.RUNNING for t in trials),
+        trials=finished,
         complete=complete,
         objective=study.objective,
         value=trial.value,

@@ -154,6 +154,11 @@ def _read(text: str) -> Json:
         return None
 
 
+def params_line(params: Mapping[str, Json]) -> str:
+    """Searched values for people, on one line."""
+    return ", ".join(f"{name}={digits(value)}" for name, value in params.items())
+
+
 def digits(value: Json) -> str:
     """A value for people: floats to four significant digits."""
     if isinstance(value, float):

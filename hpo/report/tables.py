@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from rich.text import Text
 
 from hpo.errors import InputError
 from hpo.records import Json, State, TrialRecord
-from hpo.report.summary import digits, duration, yaml
+from hpo.report.summary import digits, duration, params_line, yaml
 from hpo.space import Choices, Draw, Located, Parameter
 from hpo.space.messages import did_you_mean
 from hpo.studyfile import Study
@@ -40,12 +41,10 @@ def verdict(study: Study) -> str:
 
 
 def configs(draws: Sequence[Draw]) -> Table:
-    """Draws side by side, one row each; parameters that a draw does not have stay empty."""
-    names = list(dict.fromkeys(name for drawn in draws for name in drawn.params))
-    table = _table("trial", *names, title=f"the first {len(draws)} configs")
+    """What each draw chose, one row a trial."""
+    table = _table("trial", "parameters", title=f"the first {len(draws)} configs")
     for number, drawn in enumerate(draws):
-        cells = (digits(drawn.params[n]) if n in drawn.params else "" for n in names)
-        table.add_row(str(number), *cells)
+        table.add_row(str(number), escape(params_line(drawn.params)))
     return table
 
 
@@ -57,9 +56,8 @@ def result(result: Any, study: Study) -> Iterator[RenderableType]:
         yield Text("no trial is complete yet")
     else:
         yield from _best(result.best, study.objective.metric, result.test)
-    yield Text(f"files: {result.folder}")
-    if result.url:
-        yield Text(f"MLflow: {result.url}")
+    yield Text(f"files: {os.path.relpath(result.folder)}")
+    yield Text(f"look at it: {result.url or 'hpo ui'}; use it: hpo best {result.name}")
     if result.trouble:
         yield Text(
             f"the tracker is behind ({result.trouble}); run the study again to publish the rest",
@@ -75,7 +73,7 @@ def status(result: Any) -> Iterator[RenderableType]:
     failures = Counter(t.reason for t in result.trials if t.state is State.FAILED)
     for reason, times in failures.most_common(3):
         yield Text(f"failed {times}x: {reason}", style="yellow")
-    yield Text(f"files: {result.folder}")
+    yield Text(f"files: {os.path.relpath(result.folder)}")
 
 
 def studies(results: Sequence[Any]) -> Table:

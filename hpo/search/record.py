@@ -188,10 +188,7 @@ class Record:
         )
         return sign * min((sign * value for value in seen), default=-math.inf)
 
-    def _open(
-        self, sampler: optuna.samplers.BaseSampler
-    ) -> tuple[optuna.Study, optuna.trial.FrozenTrial]:
-        self._study.sampler = sampler
+    def _open(self) -> tuple[optuna.Study, optuna.trial.FrozenTrial]:
         trials = self._frozen()
         if trials and _CONFIG not in trials[-1].user_attrs:
             return self._study, trials[-1]

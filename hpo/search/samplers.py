@@ -32,8 +32,8 @@ ATTEMPTS = 1000
 RANDOM_AFTER = 100
 """A model that keeps proposing what the space rejects is set aside after so many draws."""
 
-OpenTrial = Callable[[optuna.samplers.BaseSampler], tuple[optuna.Study, optuna.trial.FrozenTrial]]
-"""Takes the sampler and opens the next trial in the record, without parameters yet."""
+OpenTrial = Callable[[], tuple[optuna.Study, optuna.trial.FrozenTrial]]
+"""Opens the next trial in the record, without parameters yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class Grid(Proposer):
         if found is None:
             return None
         index, drawn = found
-        _, trial = open_trial(optuna.samplers.RandomSampler(seed=0))
+        _, trial = open_trial()
         return Proposal(trial.number, drawn, index - last_position, index)
 
     def _next(self, last_position: int) -> tuple[int, Draw] | None:
@@ -110,7 +110,7 @@ class Sampled(Proposer):
         self.make = make
 
     def propose(self, open_trial: OpenTrial, last_position: int) -> Proposal | None:
-        study, trial = open_trial(self.make(0))
+        study, trial = open_trial()
         for attempt in range(ATTEMPTS):
             make = self.make if attempt < RANDOM_AFTER else _random
             drawn = self._draw(study, trial, make(derive(self.seed, trial.number, attempt)))

@@ -43,7 +43,9 @@ MAX_ENTITIES = 1000
 MAX_PARAMS = 100
 MAX_TAGS = 100
 
-ENDED = {State.COMPLETE: "FINISHED", State.PRUNED: "KILLED"}  # any other: FAILED
+# Any other: FAILED. Being pruned is no failure, and MLflow shows KILLED with the same red cross as
+# FAILED; the tag hpo.outcome tells pruned and complete trials apart.
+ENDED = {State.COMPLETE: "FINISHED", State.PRUNED: "FINISHED"}
 STUDY_ENDED = {Ending.DONE: "FINISHED", Ending.STOPPED: "KILLED", Ending.FAILED: "FAILED"}
 
 # The last step shown of a running trial. A trial that went back to an older checkpoint reports

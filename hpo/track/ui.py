@@ -113,9 +113,10 @@ def _check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
+            free = _free_port()
             raise InputError(
                 f"{host}:{port} cannot be listened on: {error.strerror or error}",
-                f"port {_free_port()} is free",
+                f"port {free} is free: hpo ui --port {free}",
             ) from error
 
 

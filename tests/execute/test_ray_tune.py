@@ -34,6 +34,15 @@ def test_workers_stay_warm(write_study, home, tmp_path):
     assert len({line["pid"] for line in lines(log)}) <= 2
 
 
+def test_what_a_trial_prints_is_kept_in_its_folder(write_study, home, tmp_path):
+    (tmp_path / "loud.py").write_text(
+        "def train(config, trial):\n    print('I am', trial.number)\n    return {'loss': 0.0}\n"
+    )
+    run(write_study(trainable="loud:train", search={"sampler": "random", "trials": 2}), home=home)
+    folder = home.study("toy")
+    assert [folder.output(n).read_text() for n in (0, 1)] == ["I am 0\n", "I am 1\n"]
+
+
 def test_isolated_trials_have_processes_of_their_own(write_study, home, tmp_path):
     log = tmp_path / "log"
     study = write_study(

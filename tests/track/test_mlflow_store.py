@@ -40,7 +40,7 @@ def tracker(home: Home, made: Any) -> MlflowTracker:
     [
         (State.RUNNING, "RUNNING"),
         (State.COMPLETE, "FINISHED"),
-        (State.PRUNED, "KILLED"),
+        (State.PRUNED, "FINISHED"),
         (State.DIVERGED, "FAILED"),
         (State.OUT_OF_MEMORY, "FAILED"),
         (State.FAILED, "FAILED"),
