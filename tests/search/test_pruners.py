@@ -43,7 +43,7 @@ def by_brute_force(curves, order, min_steps, factor, direction):
 VALUES = st.integers(0, 6).map(float)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.data())
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_asha_decides_as_its_definition_says(tmp_path_factory, direction, data):

@@ -194,7 +194,7 @@ def cut_everywhere(whole, tmp_path, first=0):
 
 # Ten trials in, the tree-structured Parzen estimator begins to learn.
 @pytest.mark.parametrize(
-    ("kind", "first", "trials"), [("grid", 0, 6), ("random", 0, 6), ("tpe", 9, 13)]
+    ("kind", "first", "trials"), [("grid", 0, 4), ("random", 0, 6), ("tpe", 9, 13)]
 )
 def test_a_crash_after_any_line_loses_and_repeats_nothing(tmp_path, kind, first, trials):
     whole = Search(tmp_path / "whole", kind, tree(kind))
@@ -213,10 +213,10 @@ def test_a_crash_after_any_line_loses_and_repeats_nothing(tmp_path, kind, first,
 def test_a_crash_while_pruning_repeats_nothing(tmp_path, kind):
     """A decision to prune that was not carried out may come again at a later step: only that."""
     whole = Search(tmp_path / "whole", kind, tree(kind), prune=True)
-    whole.run(6)
+    whole.run(4)
     for journal in cut_everywhere(whole, tmp_path):
         search = Search(journal, kind, tree(kind), prune=True)
-        search.run(6)
+        search.run(4)
         assert [t[0::2][:2] for t in search.story()] == [t[0::2][:2] for t in whole.story()]
         assert not any(t.state is State.RUNNING for t in search.record.trials())
 
