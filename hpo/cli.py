@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -44,6 +45,12 @@ def main() -> None:
         kind = "" if isinstance(error, InputError) else "the study failed: "
         Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(f"{kind}{error}")
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever reads our output has gone, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        Console(stderr=True, soft_wrap=True, markup=False).print(f"the study failed: {error}")
+        sys.exit(1)
 
 
 def overrides(pairs: list[str] | None, trials: int | None = None) -> dict[str, str]:

@@ -92,6 +92,34 @@ def _locked(
     return locked
 
 
+def _writes(
+    otherwise: Any,
+) -> Callable[
+    [Callable[Concatenate[Coordinator, P], R]], Callable[Concatenate[Coordinator, P], R]
+]:
+    """A disk that is full or gone stops the study; `otherwise` is what the worker is told."""
+
+    def decorate(
+        method: Callable[Concatenate[Coordinator, P], R],
+    ) -> Callable[Concatenate[Coordinator, P], R]:
+        def guarded(self: Coordinator, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return method(self, *args, **kwargs)
+            except OSError as error:
+                self._fail(
+                    StudyFailed(
+                        f"the record cannot be written: {error}",
+                        "mend that and run the study again: nothing that was recorded is lost",
+                    )
+                )
+                return otherwise  # type: ignore[no-any-return]
+
+        update_wrapper(guarded, method)
+        return guarded
+
+    return decorate
+
+
 class Coordinator:
     """See the module's docstring. Methods may be called again with the same arguments.
 
@@ -128,6 +156,7 @@ class Coordinator:
     # -- workers ------------------------------------------------------------------------------
 
     @_locked
+    @_writes(otherwise=None)
     def next_trial(self, worker: str) -> TrialSpec | None:
         """A trial for a worker that runs none; `None` when none is left or the study stops."""
         self._take_back(worker)
@@ -145,6 +174,7 @@ class Coordinator:
         return TrialSpec(number, self._trials[number].config, seed, self._leases[number])
 
     @_locked
+    @_writes(otherwise=Decision.PAUSE)
     def report(self, number: int, lease: str, report: Report) -> Decision:
         """Records metrics at one step and decides whether the trial goes on."""
         if not self._holds(number, lease):
@@ -165,6 +195,7 @@ class Coordinator:
         return Decision.PAUSE if self._stopping else Decision.GO_ON
 
     @_locked
+    @_writes(otherwise=None)
     def finish(self, number: int, lease: str, outcome: Outcome) -> None:
         """Records how a trial ended."""
         if not self._holds(number, lease):
@@ -190,6 +221,7 @@ class Coordinator:
         self._close(number, replace(outcome, metrics=metrics), kept)
 
     @_locked
+    @_writes(otherwise=None)
     def worker_ended(self, worker: str, died: bool) -> None:
         """Takes back what a worker held. A trial that keeps killing its workers is given up."""
         lost = self._take_back(worker)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -102,7 +102,8 @@ def run(
     home = home or Home.default()
     home.make()
     folder = home.study(study.name)
-    lock = FileLock(folder.root / "run.lock")
+    # A short wait, since whoever asks whether a study is running takes the lock for a moment.
+    lock = FileLock(folder.root / "run.lock", wait_seconds=1.0)
     try:
         card = frozen.freeze(study, folder)
         report.begin(study, folder)
@@ -123,7 +124,8 @@ def run(
                     check_trainable(study)
 
                     def seen(progress: Progress) -> None:
-                        keep_best(study, folder, progress)
+                        with suppress(OSError):  # a full disk: it is written again at the end
+                            keep_best(study, folder, progress)
                         observer(progress, publisher.trouble)
 
                     with _watch(coordinator, seen):

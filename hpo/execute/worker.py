@@ -68,8 +68,9 @@ def run_trial(
 
     trial = Trial(spec, setup.folder, setup.study.checkpoint(spec.number), report)
     try:
-        config_type = trainable.config_type
-        config = dict(spec.config) if config_type is None else config_type(**spec.config)
+        config = dict(spec.config)
+        if trainable.config_type is not None:
+            config = trainable.config_type.model_validate(config)
         returned = trainable.run(config, trial)
         return Outcome(State.COMPLETE, {} if returned is None else check_metrics(returned))
     except TrialStopped as stopped:

@@ -34,6 +34,7 @@ class StudyJournal(BaseJournalBackend):
         self._unread: list[dict[str, Any]] | None = None  # None: the file itself is unread
         self._first_unread = 0
         self._batch: list[str] | None = None
+        self._failed: OSError | None = None
         if writable:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
@@ -79,7 +80,17 @@ class StudyJournal(BaseJournalBackend):
                 self._write(lines)
 
     def _write(self, lines: list[str]) -> None:
-        with self._path.open("ab") as file:
-            file.write("".join(line + "\n" for line in lines).encode())
-            file.flush()
-            os.fsync(file.fileno())
+        if self._failed is not None:
+            raise self._failed
+        unwritten = memoryview("".join(line + "\n" for line in lines).encode())
+        with self._path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                while unwritten:
+                    unwritten = unwritten[file.write(unwritten) :]
+                os.fsync(file.fileno())
+            except OSError as error:
+                file.truncate(before)
+                # What is in memory is ahead of the file now: this process must not go on from it.
+                self._failed = error
+                raise

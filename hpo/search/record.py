@@ -26,6 +26,7 @@ _CONFIG = "hpo:config"
 _PARAMS = "hpo:params"
 _DRAWS = "hpo:draws"
 _POSITION = "hpo:position"
+_PRUNE = "hpo:prune"
 _OUTCOME = "hpo:outcome"
 
 # Optuna's state for each of ours. A diverged trial is complete, with a bad value and a violated
@@ -139,10 +140,15 @@ class Record:
         trial_id = self._trial_id(number)
         with self._journal.batch():
             self._storage.set_trial_intermediate_value(trial_id, step, value)
+            trial = self._storage.get_trial(trial_id)
+            if _PRUNE in trial.user_attrs:
+                return True  # decided before a crash; a pruner does not judge the same rung twice
             if not math.isfinite(value):
                 return False  # diverged, which is not for the pruner to say
-            trial = self._storage.get_trial(trial_id)
-            return self._study.pruner.prune(self._study, trial)
+            prune = self._study.pruner.prune(self._study, trial)
+            if prune:
+                self._storage.set_trial_user_attr(trial_id, _PRUNE, True)
+            return prune
 
     def finish(self, number: int, outcome: Outcome, value: float | None) -> TrialRecord:
         """Closes a trial. A trial that is closed already stays as it is."""

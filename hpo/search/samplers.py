@@ -29,7 +29,7 @@ from hpo.space import Choices, Draw, Parameter, Space
 ATTEMPTS = 1000
 """Draws of one trial before giving up. With 5 % of the space valid, one trial in 10**22 fails."""
 
-RANDOM_AFTER = 100
+RANDOM_AFTER = 10
 """A model that keeps proposing what the space rejects is set aside after so many draws."""
 
 OpenTrial = Callable[[], tuple[optuna.Study, optuna.trial.FrozenTrial]]

@@ -49,4 +49,6 @@ class Space:
             first = error.errors(include_url=False)[0]
             where = ".".join(str(key) for key in first["loc"])
             return f"{where}: {rule(first)}" if where else rule(first)
+        except Exception as error:  # a validator may raise what it likes
+            return f"{type(error).__name__}: {error}"
         return None

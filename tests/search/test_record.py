@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import resource
+import signal
 
 import optuna
 import pytest
@@ -13,6 +15,7 @@ from optuna.trial import TrialState
 from spaces import GRID, TREE, Search
 
 from hpo.records import Objective, Outcome, State
+from hpo.search.pruners import Asha
 from hpo.search.record import Record
 
 CREATE_TRIAL = 4  # one of the operations in an Optuna journal
@@ -219,6 +222,41 @@ def test_a_crash_while_pruning_repeats_nothing(tmp_path, kind):
         search.run(4)
         assert [t[0::2][:2] for t in search.story()] == [t[0::2][:2] for t in whole.story()]
         assert not any(t.state is State.RUNNING for t in search.record.trials())
+
+
+def test_a_decision_to_prune_survives_a_crash(tmp_path):
+    def reopened():
+        return Record(tmp_path / "journal", Objective("loss"), Asha().make())
+
+    search = Search(tmp_path / "journal")
+    good, bad = search.ask().number, search.ask().number
+    first = reopened()
+    assert not first.report(good, 1, 0.0)
+    assert first.report(bad, 1, 5.0)
+    assert reopened().report(bad, 1, 5.0)
+
+
+def test_a_full_disk_leaves_whole_lines_and_stops_this_process(tmp_path):
+    search = Search(tmp_path / "journal")
+    search.run(3)
+    before = (tmp_path / "journal").read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 40, hard))
+    try:
+        for _ in range(2):  # the second must not write either, although it could now
+            with pytest.raises(OSError, match="File too large"):
+                search.ask()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (tmp_path / "journal").read_bytes() == before
+    again = Search(tmp_path / "journal")
+    again.run(6)
+    whole = Search(tmp_path / "whole")
+    whole.run(6)
+    assert again.story() == whole.story()
 
 
 @pytest.mark.parametrize("kind", KINDS)
