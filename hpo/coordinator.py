@@ -52,7 +52,7 @@ class Progress:
         total: trials asked for, or points of the grid if these are fewer.
         counts: trials by state.
         started: when this run began, Unix time; finished_here: trials finished since.
-        draws: points drawn in all, those that the config model rejected included.
+        done: whether the budget is used up and every trial has ended.
         failure: why the study cannot go on; `None` if it can.
     """
 
@@ -61,7 +61,7 @@ class Progress:
     best: TrialRecord | None
     started: float
     finished_here: int
-    draws: int
+    done: bool
     stopping: bool
     failure: HpoError | None
 
@@ -200,8 +200,10 @@ class Coordinator:
         """Records how a trial ended."""
         if not self._holds(number, lease):
             return
-        reports = metric_log.read(self.folder.metrics(number))
-        metrics = {**(reports[-1].metrics if reports else {}), **outcome.metrics}
+        metrics: dict[str, float] = {}
+        for report in metric_log.read(self.folder.metrics(number)):
+            metrics.update(report.metrics)  # not every report need carry every metric
+        metrics.update(outcome.metrics)
         value = metrics.get(self.study.objective.metric)
         if outcome.state is State.COMPLETE:
             if not metrics:
@@ -252,7 +254,7 @@ class Coordinator:
     @_locked
     def finished(self) -> bool:
         """Whether no worker will be needed any more."""
-        return self._stopping or not (self._waiting or self._leases or self._may_ask())
+        return self._stopping or self.progress().done
 
     @_locked
     def stop(self) -> None:
@@ -269,7 +271,7 @@ class Coordinator:
             best=self._best,
             started=self._started,
             finished_here=finished - self._finished_before,
-            draws=self._record.draws,
+            done=not (self._waiting or self._leases or self._may_ask()),
             stopping=self._stopping,
             failure=self._failure,
         )
@@ -356,7 +358,11 @@ class Coordinator:
     def _watched(self, metrics: Any) -> list[float]:
         """The objective and every loss: if one is not finite, the trial has diverged."""
         objective = self.study.objective.metric
-        return [v for name, v in metrics.items() if name == objective or "loss" in name]
+        return [
+            value
+            for name, value in metrics.items()
+            if name in (objective, "loss") or name.endswith("_loss")
+        ]
 
     def _unreported(self, metric: str, names: list[str], where: str) -> None:
         known = ", ".join(sorted(names)) or "nothing"

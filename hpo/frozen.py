@@ -13,9 +13,10 @@ from hpo.differences import differences
 from hpo.errors import InputError, Place, StudyConflict
 from hpo.files import write_atomically
 from hpo.home import StudyFolder
-from hpo.records import Json, StudyCard
+from hpo.records import Json, State, StudyCard
+from hpo.search.record import Record
 from hpo.space import Document
-from hpo.studyfile import Study
+from hpo.studyfile import Study, StudyFile
 
 SCHEMA = 1
 
@@ -23,8 +24,8 @@ SCHEMA = 1
 def freeze(study: Study, folder: StudyFolder) -> StudyCard:
     """Writes the study down, or, where there is one of that name, checks that it is the same.
 
-    Trials, resources and tracking may change from run to run. A study without a finished trial has
-    nothing to lose and is made anew.
+    Trials, resources and tracking may change from run to run. A study in which no trial has ended
+    or reported has nothing to lose and is made anew.
 
     Raises:
         StudyConflict: a study of that name searches something else; the differences are shown.
@@ -39,7 +40,7 @@ def freeze(study: Study, folder: StudyFolder) -> StudyCard:
             # Draws follow the order of the keys, which says nothing else: the first order stays.
             identity, file["space"] = before["identity"], before["file"]["space"]
         else:
-            if _finished(folder):
+            if _has_results(folder, study):
                 shown = "\n".join(f"  {line}" for line in changes[:20])
                 raise StudyConflict(
                     f"there is a study {study.name!r} with other settings:\n{shown}",
@@ -67,12 +68,17 @@ def thaw(folder: StudyFolder) -> Study:
     """
     spec = _read(folder)
     document = Document(spec["file"], {(): Place(str(folder.spec), 1, 1)})
-    return studyfile.build(document, Path(spec["folder"]), folder.study_file.read_text())
+    text = folder.study_file.read_text(encoding="utf-8")
+    return studyfile.build(document, Path(spec["folder"]), text)
 
 
-def thaw_card(folder: StudyFolder) -> StudyCard:
-    """What a tracker must know of a study."""
-    return card(thaw(folder), _read(folder)["id"])
+def settings(folder: StudyFolder) -> StudyFile:
+    """The settings of a study, without its trainable, which may be gone by now.
+
+    Raises:
+        InputError: there is no such study.
+    """
+    return StudyFile.model_validate(_read(folder)["file"])
 
 
 def card(study: Study, study_id: str) -> StudyCard:
@@ -88,7 +94,7 @@ def card(study: Study, study_id: str) -> StudyCard:
 
 def _read(folder: StudyFolder) -> Json:
     try:
-        spec = json.loads(folder.spec.read_text())
+        spec = json.loads(folder.spec.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(
             f"there is no study {folder.name!r} in {folder.root.parent.parent}",
@@ -102,12 +108,11 @@ def _read(folder: StudyFolder) -> Json:
     return spec
 
 
-def _finished(folder: StudyFolder) -> bool:
-    """Whether the record has a finished trial, told without opening it."""
-    try:
-        return '"hpo:outcome"' in folder.journal.read_text()
-    except FileNotFoundError:
+def _has_results(folder: StudyFolder, study: Study) -> bool:
+    if not Record.exists(folder.journal):
         return False
+    trials = Record(folder.journal, study.objective).trials()
+    return any(t.state is not State.RUNNING or t.steps > 0 for t in trials)
 
 
 def _clear(folder: StudyFolder) -> None:

@@ -44,6 +44,8 @@ class FileLock:
         self._file.flush()
 
     def release(self) -> None:
+        # Closing alone would leave it held by a child that was forked meanwhile.
+        fcntl.flock(self._file, fcntl.LOCK_UN)
         self._file.close()
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from hpo import frozen, studyfile
 from hpo.coordinator import Coordinator, Progress
-from hpo.errors import StudyFailed
+from hpo.errors import HpoError, InputError, StudyFailed
 from hpo.execute import inline
 from hpo.execute.worker import Setup
 from hpo.home import Home, StudyFolder
@@ -49,8 +49,7 @@ class StudyResult:
         running: whether a process is at it now.
         total: trials asked for; `None` for a grid that ends by itself.
         best: the best trial; `None` if none is complete yet.
-        config: the best config, typed by the trainable's own model.
-        test: test metrics of the best trial, once the study is done.
+        kept: what is kept of it; `None` likewise.
         trials: every trial, by number.
         url: the study's page in the tracker, if it has an address.
         trouble: why the tracker is behind; `None` when all is published.
@@ -62,12 +61,21 @@ class StudyResult:
     running: bool
     total: int | None
     best: TrialRecord | None
-    config: Any
-    test: Mapping[str, float]
+    kept: Best | None
     trials: list[TrialRecord]
     folder: Path
     url: str | None
     trouble: str | None
+
+    @property
+    def config(self) -> Any:
+        """The best config, typed by the trainable's own model; `None` if there is none yet."""
+        return self.kept.typed() if self.kept else None
+
+    @property
+    def test(self) -> Mapping[str, float]:
+        """Test metrics of the best trial, once the study is done."""
+        return self.kept.test if self.kept else {}
 
 
 def run(
@@ -94,7 +102,13 @@ def run(
             or a study of that name is another one or is being run.
         StudyFailed: no trial was completed.
     """
-    if not isinstance(study, Study):
+    if isinstance(study, Study):
+        if trials is not None or overrides:
+            raise InputError(
+                "trials and overrides go with a study file, not with a study that is loaded",
+                "give them to studyfile.load",
+            )
+    else:
         overrides = dict(overrides or {})
         if trials is not None:
             overrides["search.trials"] = str(trials)
@@ -106,6 +120,8 @@ def run(
     lock = FileLock(folder.root / "run.lock", wait_seconds=1.0)
     try:
         card = frozen.freeze(study, folder)
+        if not _is_complete(study, folder):
+            check_trainable(study)
         report.begin(study, folder)
         tracker = open_tracker(study.file.tracking, home, study.name)
         with _coordinator(study, folder, inline) as (coordinator, execute):
@@ -118,10 +134,9 @@ def run(
                 derived=lambda trial: study.trainable.derived(trial.config),
             )
             publisher.start()
-            ending = Ending.FAILED
+            flush_s, ending = FLUSH_S, Ending.FAILED
             try:
                 if coordinator.work_left():
-                    check_trainable(study)
 
                     def seen(progress: Progress) -> None:
                         with suppress(OSError):  # a full disk: it is written again at the end
@@ -134,11 +149,14 @@ def run(
                 if progress.failure is not None:
                     raise progress.failure
                 _, records = coordinator.changes(0)
-                done = not progress.stopping
-                best = finish(study, folder, records, done)
+                done = progress.done
+                kept = finish(study, folder, records, done)
                 ending = Ending.DONE if done else Ending.STOPPED
+            except KeyboardInterrupt:
+                flush_s, ending = 0.0, Ending.STOPPED
+                raise
             finally:
-                publisher.close(OUTAGE_FLUSH_S if publisher.trouble else FLUSH_S, ending)
+                publisher.close(OUTAGE_FLUSH_S if publisher.trouble else flush_s, ending)
     finally:
         lock.release()
     return StudyResult(
@@ -147,9 +165,8 @@ def run(
         done=done,
         running=False,
         total=study.file.search.trials,
-        best=next((t for t in records if best and t.number == best.trial), None),
-        config=study.space.config(best.config) if best else None,
-        test=best.test if best else {},
+        best=best_trial(records, study.objective),
+        kept=kept,
         trials=records,
         folder=folder.root,
         url=tracker.url(),
@@ -164,21 +181,20 @@ def load_study(name: str, home: Home | None = None) -> StudyResult:
         InputError: there is no such study.
     """
     folder = (home or Home.default()).study(name)
-    study = frozen.thaw(folder)
-    exists = folder.journal.exists() and folder.journal.stat().st_size > 0
-    records = Record(folder.journal, study.objective).trials() if exists else []
-    kept, best = read_best(folder), best_trial(records, study.objective)
+    file = frozen.settings(folder)
+    objective = Objective(file.objective.metric, file.objective.direction)
+    exists = Record.exists(folder.journal)
+    records = Record(folder.journal, objective).trials() if exists else []
+    kept, best = read_best(folder), best_trial(records, objective)
     finished = sum(t.state is not State.RUNNING for t in records)
-    current = kept is not None and best is not None and kept.trial == best.number
     return StudyResult(
         name=name,
-        objective=study.objective,
+        objective=objective,
         done=kept is not None and kept.complete and kept.trials == finished,
         running=is_held(folder.root / "run.lock"),
-        total=study.file.search.trials,
+        total=file.search.trials,
         best=best,
-        config=study.space.config(best.config) if best else None,
-        test=kept.test if kept and current else {},
+        kept=kept if kept and best and kept.trial == best.number else None,
         trials=records,
         folder=folder.root,
         url=None,
@@ -225,10 +241,17 @@ def finish(
     if before is not None and before.trial == best.trial and before.test:
         best = best.model_copy(update={"test": before.test})
     elif done:
+        write_best(best, folder)  # safe before the trainable is asked once more, which may fail
         best = best.model_copy(update={"test": _test(study, folder, best)})
     write_best(best, folder)
     report.end(study, folder, records, best)
     return best
+
+
+def _is_complete(study: Study, folder: StudyFolder) -> bool:
+    """Whether nothing is left to run, as far as the last run could tell."""
+    kept, total = read_best(folder), study.file.search.trials
+    return kept is not None and kept.complete and (total is None or total <= kept.trials)
 
 
 def _test(study: Study, folder: StudyFolder, best: Best) -> Mapping[str, float]:
@@ -236,7 +259,15 @@ def _test(study: Study, folder: StudyFolder, best: Best) -> Mapping[str, float]:
     spec = TrialSpec(best.trial, best.config, seed, lease="")
     checkpoint = folder.checkpoint(best.trial)
     trial = Trial(spec, study.folder, checkpoint, lambda report: Decision.PAUSE)
-    return study.trainable.test(study.space.config(best.config), trial)
+    try:
+        return study.trainable.test(study.space.config(best.config), trial)
+    except HpoError:
+        raise
+    except Exception as error:
+        raise StudyFailed(
+            f"the search is done, but test metrics failed: {type(error).__name__}: {error}",
+            "mend that and run the study again: only the test is left to do",
+        ) from error
 
 
 @contextmanager
@@ -280,6 +311,7 @@ def _watch(coordinator: Coordinator, seen: Callable[[Progress], None]) -> Iterat
     The second Ctrl-C is Python's own: what runs is left as it is, and runs again next time.
     """
     interrupted, over = threading.Event(), threading.Event()
+    troubles: list[Exception] = []
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if interrupted.is_set():
@@ -290,7 +322,11 @@ def _watch(coordinator: Coordinator, seen: Callable[[Progress], None]) -> Iterat
         while not over.wait(POLL_S):
             if interrupted.is_set():
                 coordinator.stop()
-            seen(coordinator.progress())
+            if not troubles:
+                try:
+                    seen(coordinator.progress())
+                except Exception as error:  # looking on must not keep Ctrl-C from working
+                    troubles.append(error)
 
     main = threading.current_thread() is threading.main_thread()
     before = {
@@ -306,4 +342,6 @@ def _watch(coordinator: Coordinator, seen: Callable[[Progress], None]) -> Iterat
         watcher.join()
         for number, handler in before.items():
             signal.signal(number, handler)
-        seen(coordinator.progress())
+    if troubles:
+        raise troubles[0]
+    seen(coordinator.progress())

@@ -141,7 +141,7 @@ def load(study: str | Path, overrides: Mapping[str, str] | None = None) -> Study
     document = read(path)
     for target, text in (overrides or {}).items():
         _override(document, target, text)
-    return build(document, path.parent, path.read_text())
+    return build(document, path.parent, path.read_text(encoding="utf-8"))
 
 
 def build(document: Document, folder: Path, text: str) -> Study:

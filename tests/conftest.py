@@ -62,8 +62,3 @@ def write_study(tmp_path: Path) -> WriteStudy:
         return path
 
     return write
-
-
-def lines(path: Path) -> list[Any]:
-    """What a toy wrote down."""
-    return [json.loads(line) for line in path.read_text().splitlines()]

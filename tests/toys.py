@@ -6,7 +6,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -72,3 +72,8 @@ def environment(config: dict[str, object], trial: hpo.Trial) -> dict[str, float]
         log.write(json.dumps(seen) + "\n")
     time.sleep(float(str(config["nap"])))
     return {"loss": 0.0}
+
+
+def lines(log: Path) -> list[dict[str, Any]]:
+    """What toys wrote down."""
+    return [json.loads(line) for line in log.read_text().splitlines()]

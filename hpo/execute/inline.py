@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hpo import trainable as trainables
 from hpo.execute.worker import Channel, Setup, work
 
 
 def run(setup: Setup, channel: Channel) -> None:
-    """Returns when no trial is left or the study was stopped."""
+    """Returns when no trial is left or the study was stopped.
+
+    There is one process and nobody to place it: the study's `resources` do not apply.
+    """
+    setup = replace(setup, isolate=False, capture=False)
     work(setup, trainables.load(setup.trainable, setup.folder), channel, worker="inline")

@@ -7,6 +7,7 @@ not configs: a worker takes trials from the coordinator until none are left.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -93,8 +94,9 @@ def count_workers(settings: ResourceSettings) -> int:
         )
     fit = cpus // settings.cpus
     if settings.gpus:
-        share = (1 // settings.gpus) * gpus if settings.gpus < 1 else gpus // settings.gpus
-        fit = min(fit, int(share))
+        # 1 // 0.1 is 9 in floating point.
+        on_one = math.floor(1 / settings.gpus + 1e-9)
+        fit = min(fit, on_one * int(gpus) if settings.gpus < 1 else int(gpus // settings.gpus))
     wanted = settings.workers or max(fit, 1)
     if wanted > fit:
         raise ResourceError(

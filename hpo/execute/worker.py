@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import traceback as tracebacks
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from hpo.home import StudyFolder
 from hpo.records import Decision, Outcome, Report, State, TrialSpec
@@ -44,6 +46,10 @@ class Setup:
     capture: bool = False
 
 
+class ChannelLost(BaseException):
+    """The coordinator could not be reached; not an `Exception`, so that user code lets it pass."""
+
+
 def work(setup: Setup, trainable: Trainable, channel: Channel, worker: str) -> None:
     """Runs trials until none are left, or just one in an isolated worker."""
     while spec := channel.next_trial(worker):
@@ -61,21 +67,27 @@ def run_trial(
     """Runs one trial to its outcome; `None` if it was paused and will go on later.
 
     Whatever the trainable raises becomes an outcome: a bad config must not cost a worker.
+
+    Raises:
+        ChannelLost: the coordinator did not answer; that is no outcome, the trial runs again.
     """
 
     def report(report: Report) -> Decision:
-        return channel.report(spec.number, spec.lease, report)
+        try:
+            return channel.report(spec.number, spec.lease, report)
+        except Exception as error:
+            raise ChannelLost from error
 
     trial = Trial(spec, setup.folder, setup.study.checkpoint(spec.number), report)
     try:
-        config = dict(spec.config)
+        config: Any = dict(spec.config)
         if trainable.config_type is not None:
             config = trainable.config_type.model_validate(config)
         returned = trainable.run(config, trial)
         return Outcome(State.COMPLETE, {} if returned is None else check_metrics(returned))
     except TrialStopped as stopped:
         return _STOPPED[stopped.decision]()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         state = State.OUT_OF_MEMORY if _is_out_of_memory(error) else State.FAILED
         reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
         return Outcome(state, {}, reason[:500], "".join(tracebacks.format_exception(error)))
@@ -88,9 +100,20 @@ def _output(setup: Setup, number: int) -> Iterator[None]:
         return
     path = setup.study.output(number)
     path.parent.mkdir(parents=True, exist_ok=True)
-    # Line by line: what a trial said before it took its process down is what one wants to read.
-    with path.open("a", buffering=1) as file, redirect_stdout(file), redirect_stderr(file):
+    # The descriptors themselves, so that loggers set up in one trial go on in the next, and so that
+    # what C libraries and child processes say is here, too.
+    kept = [os.dup(descriptor) for descriptor in (1, 2)]
+    try:
+        with path.open("ab", buffering=0) as file:
+            for descriptor in (1, 2):
+                os.dup2(file.fileno(), descriptor)
         yield
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for descriptor, old in zip((1, 2), kept, strict=True):
+            os.dup2(old, descriptor)
+            os.close(old)
 
 
 _STOPPED: dict[Decision, Callable[[], Outcome | None]] = {
@@ -100,6 +123,10 @@ _STOPPED: dict[Decision, Callable[[], Outcome | None]] = {
 }
 
 
-def _is_out_of_memory(error: Exception) -> bool:
-    """Host or device memory. CUDA's error is known by its name: torch may not be loaded."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Host or device memory. torch may not be loaded: its errors are known by name and words."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "DefaultCPUAllocator: " in str(error))
+    )

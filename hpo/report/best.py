@@ -50,6 +50,15 @@ class Best(Settings):
     folder: str
     config: dict[str, Any]
 
+    def typed(self) -> Any:
+        """The config as an instance of its trainable's model, or a plain dict where it has none.
+
+        Raises:
+            InputError: the trainable cannot be imported.
+        """
+        config_type = trainables.load(self.trainable, Path(self.folder)).config_type
+        return self.config if config_type is None else config_type.model_validate(self.config)
+
 
 def write_best(best: Best, folder: StudyFolder) -> None:
     write_atomically(folder.best, best.model_dump_json(indent=1))
@@ -62,7 +71,7 @@ def read_best(folder: StudyFolder) -> Best | None:
         InputError: the file is damaged.
     """
     try:
-        return Best.model_validate_json(folder.best.read_text())
+        return Best.model_validate_json(folder.best.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -112,9 +121,7 @@ def load_best(name: str, home: str | Path | None = None) -> Any:
         >>> config.batch_lr.learning_rate  # doctest: +SKIP
         0.11
     """
-    best = best_of(name, None if home is None else Home(Path(home).absolute()))
-    config_type = trainables.load(best.trainable, Path(best.folder)).config_type
-    return best.config if config_type is None else config_type.model_validate(best.config)
+    return best_of(name, None if home is None else Home(Path(home).absolute())).typed()
 
 
 def move(best: Best, batch_size: int) -> tuple[Json, list[str]]:

@@ -63,7 +63,7 @@ class LiveView:
                 "", Text("stopping: running trials are being saved (Ctrl-C: do not wait)")
             )
         if trouble:
-            facts.add_row(Text("tracker", style="yellow"), f"behind: {trouble}")
+            facts.add_row(Text("tracker", style="yellow"), Text(f"behind: {trouble}"))
         bar = ProgressBar(total=progress.total, completed=progress.finished, width=48)
         return Group(Text(self.name, style="bold"), bar, facts)
 

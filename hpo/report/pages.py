@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from hpo.files import write_atomically
 from hpo.records import Objective, TrialRecord
 from hpo.report.plots import optimization_history, parameter_importance
 from hpo.report.summary import Summary, markdown, summarize, yaml
@@ -48,9 +49,10 @@ def write_report(
     """
     folder.mkdir(parents=True, exist_ok=True)
     summary = summarize(trials, objective)
-    (folder / "summary.md").write_text(markdown(summary, total=total, ranges=ranges, test=test))
+    text = markdown(summary, total=total, ranges=ranges, test=test)
+    write_atomically(folder / "summary.md", text)
     if summary.best is not None:
-        (folder / "best.yaml").write_text(yaml(summary.best.config))
+        write_atomically(folder / "best.yaml", yaml(summary.best.config))
     optimization_history(trials, objective, folder / "optimization_history")
     if importances:
         parameter_importance(importances, folder / "parameter_importance")

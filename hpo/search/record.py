@@ -74,17 +74,17 @@ class Record:
         if pruner is not None:
             self._complete_interrupted()
 
+    @staticmethod
+    def exists(journal: Path) -> bool:
+        """Whether there is a record to read."""
+        return journal.exists() and journal.stat().st_size > 0
+
     def trials(self) -> list[TrialRecord]:
         """Every trial, by number."""
         return [self._read(trial) for trial in self._frozen() if _CONFIG in trial.user_attrs]
 
     def trial(self, number: int) -> TrialRecord:
-        return self._read(self._frozen()[number])
-
-    @property
-    def draws(self) -> int:
-        """How many points were drawn in all, those that the config model rejected included."""
-        return sum(trial.user_attrs.get(_DRAWS, 0) for trial in self._frozen())
+        return self._read(self._storage.get_trial(self._trial_id(number)))
 
     def judged(self) -> optuna.Study:
         """A study in memory of the trials with a value of their own: complete and pruned ones.
@@ -152,7 +152,7 @@ class Record:
 
     def finish(self, number: int, outcome: Outcome, value: float | None) -> TrialRecord:
         """Closes a trial. A trial that is closed already stays as it is."""
-        trial = self._frozen()[number]
+        trial = self._storage.get_trial(self._trial_id(number))
         if not trial.state.is_finished():
             with self._journal.batch():
                 note = {

@@ -81,6 +81,10 @@ class Proposer(ABC):
 class Grid(Proposer):
     """Every point of the grid that the model accepts, in order."""
 
+    def __init__(self, space: Space, seed: int) -> None:
+        super().__init__(space, seed)
+        self._found: dict[int, tuple[int, Draw] | None] = {}  # by the position before it
+
     def has_next(self, last_position: int) -> bool:
         return self._next(last_position) is not None
 
@@ -93,6 +97,11 @@ class Grid(Proposer):
         return Proposal(trial.number, drawn, index - last_position, index)
 
     def _next(self, last_position: int) -> tuple[int, Draw] | None:
+        if last_position not in self._found:  # asked often, and the model may reject very many
+            self._found = {last_position: self._search(last_position)}
+        return self._found[last_position]
+
+    def _search(self, last_position: int) -> tuple[int, Draw] | None:
         for index in range(last_position + 1, grid.size(self.space.root)):
             drawn = grid.point(self.space.root, index)
             if self.space.rejects(drawn.config) is None:

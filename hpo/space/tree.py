@@ -163,14 +163,19 @@ class Located:
 
 
 def labels(options: list[Json]) -> tuple[str, ...]:
-    """A short, unique text for each option: its `kind`, or its value, or else its position."""
+    """A short, unique text for each option: its `kind`, its keys, its value, or else its position.
+
+    Ranges inside an option are no part of it: widening one must not rename its parameters.
+    """
     texts = []
     for option in options:
         if isinstance(option, dict) and isinstance(option.get("kind"), str):
             texts.append(option["kind"])
+        elif isinstance(option, dict):
+            texts.append("+".join(option))
         elif isinstance(option, str):
             texts.append(option)
-        elif isinstance(option, (dict, list)) and len(json.dumps(option)) > 40:
+        elif isinstance(option, list) and len(json.dumps(option)) > 40:
             texts.append("")
         else:
             texts.append(json.dumps(option))

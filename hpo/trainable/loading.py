@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from pydantic import BaseModel
 
@@ -15,7 +15,6 @@ from hpo.errors import TrainableError
 from hpo.trainable.contract import FunctionTrainable, Trainable
 
 BUILTIN = "builtin"
-_ALIASES = {BUILTIN: "hpo.train.builtin:trainer"}
 
 
 def load(reference: str, folder: Path) -> Trainable:
@@ -28,7 +27,10 @@ def load(reference: str, folder: Path) -> Trainable:
         TrainableError: there is no such module or name, importing it fails, or the function's
             signature is not `(config, trial)`.
     """
-    found = find(_ALIASES.get(reference, reference), folder)
+    if reference == BUILTIN:
+        # Not by way of the folder: the user may well have a package of the name `hpo` there.
+        return cast(Trainable, importlib.import_module("hpo.train.builtin").trainer)
+    found = find(reference, folder)
     if isinstance(found, Trainable):
         return found
     if inspect.isclass(found) or not callable(found):
@@ -68,7 +70,8 @@ def _import(module_name: str, folder: Path, reference: str) -> Any:
     if path in sys.path:
         sys.path.remove(path)
     sys.path.insert(0, path)
-    _forget_namesake(module_name.partition(".")[0], folder.resolve())
+    if module_name.partition(".")[0] != "hpo":
+        _forget_namesake(module_name.partition(".")[0], folder.resolve())
     importlib.invalidate_caches()
     try:
         return importlib.import_module(module_name)

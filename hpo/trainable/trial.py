@@ -54,8 +54,9 @@ class Trial:
         """Hands in metrics at one step.
 
         Args:
-            metrics: numbers by name. A NaN or infinity in the objective or in a loss ends the trial
-                as diverged.
+            metrics: numbers by name; the first report must have the study's objective among them.
+                A NaN or infinity in the objective, in `loss` or in `..._loss` ends the trial as
+                diverged.
             step: how far the trial is, from 1; an epoch, usually. Pruners compare trials by it.
 
         Raises:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 
 import pytest
-from conftest import lines
+from toys import lines
 
 from hpo.errors import ResourceError
 from hpo.execute.ray_tune import count_workers

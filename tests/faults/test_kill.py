@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import lines
+from toys import lines
 
 from hpo.home import Home
 from hpo.records import State

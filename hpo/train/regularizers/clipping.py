@@ -24,10 +24,12 @@ def clip_by_value(grads: torch.Tensor, bound: torch.Tensor | float) -> torch.Ten
 def clip_by_norm(grads: torch.Tensor, bound: torch.Tensor | float) -> torch.Tensor:
     """grads * min(1, bound / (|grads| + 1e-6)), the norm being that of all parameters together.
 
-    The 1e-6 is that of `torch.nn.utils.clip_grad_norm_`.
+    The 1e-6 is that of `torch.nn.utils.clip_grad_norm_`. A norm that is not finite gives zeros: one
+    broken batch is skipped and leaves the parameters whole.
     """
     norm = torch.linalg.vector_norm(grads)
-    return grads * torch.clamp(bound / (norm + 1e-6), max=1.0)
+    clipped = grads * torch.clamp(bound / (norm + 1e-6), max=1.0)
+    return torch.where(torch.isfinite(norm), clipped, torch.zeros_like(grads))
 
 
 class Clipping(Regularizer):
