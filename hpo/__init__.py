@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hpo.errors import HpoError as HpoError
+    from hpo.errors import InputError as InputError
+    from hpo.errors import StudyFailed as StudyFailed
     from hpo.report.best import load_best as load_best
     from hpo.study import StudyResult as StudyResult
     from hpo.study import load_study as load_study
@@ -20,6 +22,8 @@ __version__ = "0.1.0"
 # Looked up on first use: `import hpo` in a training script must not load ray, optuna or mlflow.
 _WHERE = {
     "HpoError": "hpo.errors",
+    "InputError": "hpo.errors",
+    "StudyFailed": "hpo.errors",
     "StudyResult": "hpo.study",
     "Trainable": "hpo.trainable",
     "Trial": "hpo.trainable",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shlex
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -110,6 +112,7 @@ def run(
     from hpo.report.live import LiveView
 
     checked = studyfile.load(study, overrides(sets, trials))
+    command = shlex.join(["hpo", *sys.argv[1:]])
     # Bound to this stdout: while Ray works, sys.stdout is the engine's log.
     console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
     view = LiveView(console, checked.name, checked.objective.metric)
@@ -117,12 +120,12 @@ def run(
         with view:
             result = studies.run(checked, inline=inline, observer=view.show)
     except KeyboardInterrupt:
-        out.print(f"stopped at once; hpo run {study} continues: nothing that finished is lost")
+        out.print(f"stopped at once; nothing that finished is lost; to continue: {command}")
         sys.exit(INTERRUPTED)
     for part in tables.result(result, checked):
         out.print(part)
     if not result.done:
-        out.print(f"stopped; to continue: hpo run {study}", markup=False)
+        out.print(f"stopped; to continue: {command}", markup=False)
         sys.exit(INTERRUPTED)
 
 
@@ -130,14 +133,20 @@ def run(
 def list_() -> None:
     """List the studies in this home and how far they are."""
     from hpo.report import tables
-    from hpo.study import load_study
+    from hpo.study import StudyResult, load_study
 
     home = Home.default()
     found = home.studies()
     if not found:
         out.print(f"no studies in {home.root}; hpo run STUDY makes one", markup=False)
         return
-    out.print(tables.studies([load_study(folder.name, home) for folder in found]))
+    rows: list[StudyResult | tuple[str, HpoError]] = []
+    for folder in found:
+        try:
+            rows.append(load_study(folder.name, home))
+        except HpoError as error:
+            rows.append((folder.name, error))
+    out.print(tables.studies(rows))
 
 
 @app.command()
@@ -189,6 +198,8 @@ def ui(
     """Open the MLflow UI on this home, on loopback."""
     from hpo.track.ui import serve
 
+    # Ended by SIGTERM it ends its server, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
     server = serve(Home.default(), host, port)
     out.print(f"MLflow UI: {server.page} (Ctrl-C ends it)", markup=False)
     try:

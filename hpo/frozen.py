@@ -34,6 +34,12 @@ def freeze(study: Study, folder: StudyFolder) -> StudyCard:
     identity, file = study.identity(), study.file.model_dump(mode="json")
     if folder.spec.exists():
         before = _read(folder)
+        if (folder.root / "trials").exists() and not Record.exists(folder.journal):
+            raise StudyConflict(
+                f"the record of study {study.name!r} is gone: {folder.journal} is missing or empty,"
+                " but there are trials",
+                f"put it back, or remove {os.path.relpath(folder.root)} to start anew",
+            )
         study_id = before["id"]
         changes = list(differences(before["identity"], identity))
         if not changes:
@@ -95,17 +101,23 @@ def card(study: Study, study_id: str) -> StudyCard:
 def _read(folder: StudyFolder) -> Json:
     try:
         spec = json.loads(folder.spec.read_text(encoding="utf-8"))
+        if spec["schema"] != SCHEMA:
+            raise InputError(
+                f"{folder.spec} has schema {spec['schema']!r}, this version reads {SCHEMA}",
+                "use the version of hpo that wrote it",
+            )
+        StudyFile.model_validate(spec["file"])
+        return {key: spec[key] for key in ("id", "folder", "identity", "file")}
     except FileNotFoundError:
         raise InputError(
             f"there is no study {folder.name!r} in {folder.root.parent.parent}",
             "hpo list shows those that are there",
         ) from None
-    if spec.get("schema") != SCHEMA:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{folder.spec} has schema {spec.get('schema')!r}, this version reads {SCHEMA}",
-            "use the version of hpo that wrote it",
-        )
-    return spec
+            f"{folder.spec} is damaged: {type(error).__name__}: {error}",
+            "put it back from a copy, or remove the study's folder to start anew",
+        ) from None
 
 
 def _has_results(folder: StudyFolder, study: Study) -> bool:

@@ -77,6 +77,13 @@ class Home:
     def default(cls) -> Home:
         return cls(Path(os.environ.get("HPO_HOME") or ".hpo").absolute())
 
+    @classmethod
+    def at(cls, home: str | Path | Home | None) -> Home:
+        """The home in a folder; by default, the default one."""
+        if isinstance(home, Home):
+            return home
+        return cls.default() if home is None else cls(Path(home).absolute())
+
     @property
     def tracking_uri(self) -> str:
         return f"sqlite:///{self.root / 'mlflow.db'}"
@@ -106,6 +113,12 @@ class Home:
         Raises:
             InputError: it cannot be created or written to.
         """
+        if odd := set("?#%") & set(str(self.root)):
+            raise InputError(
+                f"the home folder's path must not hold {' '.join(sorted(odd))}, which mean"
+                f" something else in the address of a database; got {self.root}",
+                "set HPO_HOME to another folder",
+            )
         probe = self.root / ".writable"
         try:
             self.root.mkdir(parents=True, exist_ok=True)

@@ -44,9 +44,11 @@ class FileLock:
         self._file.flush()
 
     def release(self) -> None:
-        # Closing alone would leave it held by a child that was forked meanwhile.
-        fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._file.close()
+        """Gives the lock back; may be called again."""
+        if not self._file.closed:
+            # Closing alone would leave it held by a child that was forked meanwhile.
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            self._file.close()
 
 
 def is_held(path: Path) -> bool:

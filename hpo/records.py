@@ -84,6 +84,7 @@ class TrialRecord:
         metrics: final metrics as returned by the trainable.
         started, finished: Unix time in seconds; `finished` is `None` while running.
         steps: the last step reported, 0 if none.
+        draws: points drawn until the config model accepted one.
     """
 
     number: int
@@ -96,6 +97,7 @@ class TrialRecord:
     started: float
     finished: float | None
     steps: int
+    draws: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,7 +84,7 @@ def run(
     trials: int | None = None,
     overrides: Mapping[str, str] | None = None,
     inline: bool = False,
-    home: Home | None = None,
+    home: str | Path | Home | None = None,
     observer: Observer = lambda progress, trouble: None,
 ) -> StudyResult:
     """Runs a study, or continues it, to its best config.
@@ -113,15 +113,15 @@ def run(
         if trials is not None:
             overrides["search.trials"] = str(trials)
         study = studyfile.load(study, overrides)
-    home = home or Home.default()
+    home = Home.at(home)
     home.make()
     folder = home.study(study.name)
     # A short wait, since whoever asks whether a study is running takes the lock for a moment.
     lock = FileLock(folder.root / "run.lock", wait_seconds=1.0)
     try:
-        card = frozen.freeze(study, folder)
         if not _is_complete(study, folder):
             check_trainable(study)
+        card = frozen.freeze(study, folder)
         report.begin(study, folder)
         tracker = open_tracker(study.file.tracking, home, study.name)
         with _coordinator(study, folder, inline) as (coordinator, execute):
@@ -174,13 +174,13 @@ def run(
     )
 
 
-def load_study(name: str, home: Home | None = None) -> StudyResult:
+def load_study(name: str, home: str | Path | Home | None = None) -> StudyResult:
     """What is known of a study, read from its record; it may be running.
 
     Raises:
         InputError: there is no such study.
     """
-    folder = (home or Home.default()).study(name)
+    folder = Home.at(home).study(name)
     file = frozen.settings(folder)
     objective = Objective(file.objective.metric, file.objective.direction)
     exists = Record.exists(folder.journal)
@@ -315,6 +315,7 @@ def _watch(coordinator: Coordinator, seen: Callable[[Progress], None]) -> Iterat
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         if interrupted.is_set():
+            signal.signal(number, signal.SIG_DFL)  # should something swallow the exception
             raise KeyboardInterrupt
         interrupted.set()
 
@@ -331,7 +332,7 @@ def _watch(coordinator: Coordinator, seen: Callable[[Progress], None]) -> Iterat
     main = threading.current_thread() is threading.main_thread()
     before = {
         number: signal.signal(number, interrupt)
-        for number in ((signal.SIGINT, signal.SIGTERM) if main else ())
+        for number in ((signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if main else ())
     }
     watcher = threading.Thread(target=look, name="hpo-watch", daemon=True)
     watcher.start()

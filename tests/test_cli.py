@@ -111,7 +111,7 @@ def test_best_in_every_format(small, tmp_path):
     assert from_yaml == from_json
     file = tmp_path / "best.env"
     hpo("best", "digits", "--format", "env", "--out", file, home=small)
-    shell = f". {file}; echo $HPO_EPOCHS $HPO_BATCH_LR__BASE_LR"
+    shell = f". {file}; echo $HPO__EPOCHS $HPO__BATCH_LR__BASE_LR"
     sourced = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, check=True)
     epochs, base_lr = sourced.stdout.split()
     assert (int(epochs), float(base_lr)) == (4, from_json["batch_lr"]["base_lr"])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +16,15 @@ import hpo
 
 STEPS = 5
 
-Mode = Literal["good", "raise", "nan", "late_nan", "silent", "text", "oom", "die", "elsewhere"]
+Mode = Literal[
+    "good", "raise", "exit", "unsayable", "nan", "late_nan", "swallow", "silent", "text", "oom",
+    "torch_oom", "die", "elsewhere",
+]  # fmt: skip
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError
 
 
 class Config(BaseModel):
@@ -34,6 +44,19 @@ def train(config: Config, trial: hpo.Trial) -> dict[str, float] | None:
     match config.mode:
         case "raise":
             raise ValueError("a bad day")
+        case "exit":
+            sys.exit(0)
+        case "unsayable":
+            raise Unsayable
+        case "swallow":
+            for value in (1.0, float("nan"), 0.5):
+                with contextlib.suppress(BaseException):
+                    trial.report({"loss": value}, step=1)
+            return {"loss": 0.0}
+        case "torch_oom":
+            import torch
+
+            torch.empty(10**15)
         case "silent":
             return None
         case "oom":

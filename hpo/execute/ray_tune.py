@@ -55,13 +55,19 @@ def cluster() -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        namespace="hpo",
-    )
+    try:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            namespace="hpo",
+        )
+    except Exception as error:
+        raise ResourceError(
+            f"Ray does not start: {type(error).__name__}: {error}",
+            "run with --inline to do without it",
+        ) from error
     try:
         address: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
         if address != "127.0.0.1":

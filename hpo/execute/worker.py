@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import sys
 import traceback as tracebacks
+from asyncio import CancelledError
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from hpo.home import StudyFolder
 from hpo.records import Decision, Outcome, Report, State, TrialSpec
+from hpo.space import typed
 from hpo.trainable import Trainable, Trial, TrialStopped, check_metrics
 
 
@@ -80,17 +82,16 @@ def run_trial(
 
     trial = Trial(spec, setup.folder, setup.study.checkpoint(spec.number), report)
     try:
-        config: Any = dict(spec.config)
-        if trainable.config_type is not None:
-            config = trainable.config_type.model_validate(config)
-        returned = trainable.run(config, trial)
+        returned = trainable.run(typed(trainable.config_type, dict(spec.config)), trial)
+        if trial.stopped is not None:  # code that catches everything caught this, too
+            return _STOPPED[trial.stopped]()
         return Outcome(State.COMPLETE, {} if returned is None else check_metrics(returned))
     except TrialStopped as stopped:
         return _STOPPED[stopped.decision]()
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, CancelledError) as error:
         state = State.OUT_OF_MEMORY if _is_out_of_memory(error) else State.FAILED
-        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-        return Outcome(state, {}, reason[:500], "".join(tracebacks.format_exception(error)))
+        traceback = "".join(tracebacks.format_exception(error))
+        return Outcome(state, {}, _writable(_one_line(error)), _writable(traceback))
 
 
 @contextmanager
@@ -121,6 +122,19 @@ _STOPPED: dict[Decision, Callable[[], Outcome | None]] = {
     Decision.DIVERGE: lambda: Outcome(State.DIVERGED, {}, "a loss or the objective was not finite"),
     Decision.PAUSE: lambda: None,
 }
+
+
+def _one_line(error: BaseException) -> str:
+    try:
+        said = str(error).strip()
+    except Exception:  # exceptions are user code, too
+        said = "(its text cannot be read)"
+    return f"{type(error).__name__}: {said}".splitlines()[0][:500]
+
+
+def _writable(text: str) -> str:
+    """Without the surrogates that stand for bytes of file names that are not UTF-8."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

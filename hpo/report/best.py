@@ -17,6 +17,7 @@ from hpo.home import Home, StudyFolder
 from hpo.records import Json, Objective
 from hpo.report.summary import yaml
 from hpo.settings import Settings
+from hpo.space import typed
 
 Format = Literal["yaml", "json", "env"]
 
@@ -56,8 +57,7 @@ class Best(Settings):
         Raises:
             InputError: the trainable cannot be imported.
         """
-        config_type = trainables.load(self.trainable, Path(self.folder)).config_type
-        return self.config if config_type is None else config_type.model_validate(self.config)
+        return typed(trainables.load(self.trainable, Path(self.folder)).config_type, self.config)
 
 
 def write_best(best: Best, folder: StudyFolder) -> None:
@@ -65,28 +65,21 @@ def write_best(best: Best, folder: StudyFolder) -> None:
 
 
 def read_best(folder: StudyFolder) -> Best | None:
-    """`None` while no trial is complete.
-
-    Raises:
-        InputError: the file is damaged.
-    """
+    """`None` while no trial is complete, or if the file is damaged: it is only a copy of what the
+    record knows, and the next run writes it anew."""
     try:
         return Best.model_validate_json(folder.best.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):
         return None
-    except ValueError as error:
-        raise InputError(
-            f"{folder.best} cannot be read: {error}", "run the study again to have it written anew"
-        ) from None
 
 
-def best_of(name: str, home: Home | None = None) -> Best:
+def best_of(name: str, home: str | Path | Home | None = None) -> Best:
     """The best of a study by name.
 
     Raises:
         InputError: there is no such study, or none of its trials is complete.
     """
-    home = home or Home.default()
+    home = Home.at(home)
     folder = home.study(name)
     if not folder.spec.exists():
         known = ", ".join(s.name for s in home.studies())
@@ -95,6 +88,8 @@ def best_of(name: str, home: Home | None = None) -> Best:
             f"there are: {known}" if known else "set HPO_HOME, or run it: hpo run STUDY",
         )
     best = read_best(folder)
+    if best is None and folder.best.exists():
+        raise InputError(f"{folder.best} is damaged", "run the study again: it is written anew")
     if best is None:
         raise InputError(
             f"no trial of study {name!r} is complete", f"hpo status {name} shows how far it is"
@@ -102,7 +97,7 @@ def best_of(name: str, home: Home | None = None) -> Best:
     return best
 
 
-def load_best(name: str, home: str | Path | None = None) -> Any:
+def load_best(name: str, home: str | Path | Home | None = None) -> Any:
     """The best config of a study, as an instance of its trainable's own Pydantic model.
 
     Args:
@@ -121,7 +116,7 @@ def load_best(name: str, home: str | Path | None = None) -> Any:
         >>> config.batch_lr.learning_rate  # doctest: +SKIP
         0.11
     """
-    return best_of(name, None if home is None else Home(Path(home).absolute())).typed()
+    return best_of(name, home).typed()
 
 
 def move(best: Best, batch_size: int) -> tuple[Json, list[str]]:
@@ -141,8 +136,8 @@ def move(best: Best, batch_size: int) -> tuple[Json, list[str]]:
 def render(config: Json, form: Format) -> str:
     """The config alone, ready to parse.
 
-    `env` gives `HPO_PATH__TO__VALUE=...` lines that a POSIX shell can read; texts are quoted, lists
-    are JSON.
+    `env` gives `HPO__PATH__TO__VALUE=...` lines that a POSIX shell can read; texts are quoted,
+    lists are JSON.
     """
     if form == "json":
         return json.dumps(config, indent=2) + "\n"
@@ -155,7 +150,7 @@ def _env(value: Json, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(value, dict):
         for key, child in value.items():
             inner = "".join(c if c.isascii() and c.isalnum() else "_" for c in key).upper()
-            yield from _env(child, f"{name}{'__' if name != 'HPO' else '_'}{inner}")
+            yield from _env(child, f"{name}__{inner}")
     elif value is None:
         yield name, ""
     else:

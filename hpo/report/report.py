@@ -73,7 +73,8 @@ def nothing_completed(trials: Sequence[TrialRecord], folder: StudyFolder) -> tup
     reasons = Counter(f"{t.state.value}: {t.reason}" for t in trials if t.reason)
     why, times = reasons.most_common(1)[0] if reasons else ("no trial was run", 0)
     tracebacks = [t.number for t in trials if folder.traceback(t.number).exists()]
-    hint = f"a traceback is in {folder.traceback(tracebacks[0])}" if tracebacks else ""
+    hint = f"a traceback is in {folder.traceback(tracebacks[0])}; " if tracebacks else ""
+    hint += f"once mended, remove {folder.root} to start anew, or ask for more trials"
     return f"none of {len(trials)} trials completed; most often ({times}x) {why}", hint
 
 

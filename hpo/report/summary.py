@@ -138,8 +138,11 @@ def yaml(config: Mapping[str, Json]) -> str:
     writer.default_flow_style = None if nested else False
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.width = 100
+    # What YAML 1.1 would misread is written for it: many parsers still take 1e-05 for text.
+    writer.version = (1, 1)
     text = io.StringIO()
     writer.dump(dict(config), text)
+    text = io.StringIO(text.getvalue().removeprefix("%YAML 1.1\n---\n"))
     # Some texts, such as "?x" within a list, are written so that they cannot be read.
     # JSON is YAML, too.
     if _read(text.getvalue()) == config:

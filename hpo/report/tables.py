@@ -28,7 +28,10 @@ def space(study: Study) -> Table:
     table = _table("parameter", "values", "scale", "only if", title=f"space of {study.name}")
     for here in study.space.parameters:
         table.add_row(
-            here.parameter.name, _values(here.parameter), _scale(here.parameter), _given(here)
+            escape(here.parameter.name),
+            _values(here.parameter),
+            _scale(here.parameter),
+            escape(_given(here)),
         )
     return table
 
@@ -57,7 +60,9 @@ def result(result: Any, study: Study) -> Iterator[RenderableType]:
     else:
         yield from _best(result.best, study.objective.metric, result.test)
     yield Text(f"files: {os.path.relpath(result.folder)}")
-    yield Text(f"look at it: {result.url or 'hpo ui'}; use it: hpo best {result.name}")
+    yield Text(f"look at it: {result.url or 'hpo ui'}")
+    if result.best is not None:
+        yield Text(f"use it: hpo best {result.name}")
     if result.trouble:
         yield Text(
             f"the tracker is behind ({result.trouble}); run the study again to publish the rest",
@@ -77,8 +82,13 @@ def status(result: Any) -> Iterator[RenderableType]:
 
 
 def studies(results: Sequence[Any]) -> Table:
+    """One row a study; a name and an error for one that cannot be read."""
     table = _table("study", "state", "finished", "best", "trial")
     for found in results:
+        if isinstance(found, tuple):
+            name, error = found
+            table.add_row(name, "unreadable", "", escape(error.message), "")
+            continue
         finished = sum(t.state is not State.RUNNING for t in found.trials)
         best = found.best
         table.add_row(
@@ -154,7 +164,7 @@ def digits_or_text(value: Json) -> str:
 
 
 def _best(best: TrialRecord, metric: str, test: Any) -> Iterator[RenderableType]:
-    yield Text(f"best trial {best.number}: {metric} {digits(best.value)} (validation)")
+    yield Text(f"best trial {best.number}: {metric} {digits(best.value)}")
     if test:
         shown = ", ".join(f"{name} {digits(value)}" for name, value in test.items())
         yield Text(f"on the test set: {shown}")
@@ -167,7 +177,10 @@ def _outcomes(trials: Sequence[TrialRecord]) -> str:
     if trials:
         seconds = max(t.finished or t.started for t in trials) - min(t.started for t in trials)
     shown = ", ".join(f"{counts[s]} {s.value.replace('_', ' ')}" for s in State if counts[s])
-    return f"{len(trials)} trials ({shown}) over {duration(seconds)}" if trials else "no trials"
+    again = sum(trial.draws - 1 for trial in trials)
+    redrawn = f"; {again} draws that the config model rejected" if again else ""
+    text = f"{len(trials)} trials ({shown}) over {duration(seconds)}{redrawn}"
+    return text if trials else "no trials"
 
 
 def _state(result: Any) -> str:

@@ -13,10 +13,11 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from optuna.storages.journal import BaseJournalBackend
 
+from hpo.errors import InputError
 from hpo.metric_log import cut_torn_line
 
 
@@ -38,6 +39,10 @@ class StudyJournal(BaseJournalBackend):
         if writable:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
+            with path.open("rb") as file:
+                first = file.readline()
+            if first and not first.startswith(b"{"):
+                self._operation(first, 1)
             cut_torn_line(path)
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
@@ -46,16 +51,27 @@ class StudyJournal(BaseJournalBackend):
                 return
             self._unread = []
             with self._path.open("rb") as file:
-                for line in file:
+                for number, line in enumerate(file, start=1):
                     if line.endswith(b"\n"):
                         self._first_unread += 1
-                        yield json.loads(line)
+                        yield self._operation(line, number)
             return
         # The storage asks for what follows the last operation it has seen, never again for less.
         skip = log_number_from - self._first_unread
         fresh, self._unread = self._unread[skip:], []
         self._first_unread = log_number_from + len(fresh)
         yield from fresh
+
+    def _operation(self, line: bytes, number: int) -> dict[str, Any]:
+        try:
+            operation = json.loads(line)
+            operation["op_code"]
+        except (ValueError, TypeError, KeyError):
+            raise InputError(
+                f"{self._path}:{number}: the record is damaged, this line is no operation",
+                "put the file back from a copy; hpo itself only ever appends whole lines",
+            ) from None
+        return cast(dict[str, Any], operation)
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         assert self._writable, "a reader must not write"

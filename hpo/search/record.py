@@ -83,6 +83,11 @@ class Record:
         """Every trial, by number."""
         return [self._read(trial) for trial in self._frozen() if _CONFIG in trial.user_attrs]
 
+    @property
+    def draws(self) -> int:
+        """How many points were drawn in all, those that the config model rejected included."""
+        return sum(trial.draws for trial in self.trials())
+
     def trial(self, number: int) -> TrialRecord:
         return self._read(self._storage.get_trial(self._trial_id(number)))
 
@@ -227,4 +232,5 @@ class Record:
             started=trial.datetime_start.timestamp() if trial.datetime_start else 0.0,
             finished=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
             steps=trial.last_step or 0,
+            draws=trial.user_attrs[_DRAWS],
         )

@@ -2,7 +2,7 @@
 
 from hpo.space.check import check, probes
 from hpo.space.document import Document, Keys, dotted, parse, parse_value, read
-from hpo.space.space import Space
+from hpo.space.space import Space, typed
 from hpo.space.tree import Choices, Draw, Located, Node, Parameter, Range
 
 __all__ = [
@@ -21,4 +21,5 @@ __all__ = [
     "parse_value",
     "probes",
     "read",
+    "typed",
 ]

@@ -55,7 +55,7 @@ class Builder:
             self.mistakes.append(Mistake(place, path, message))
 
     def _node(self, value: Json, at: Keys, name: str, shape: Shape) -> Node | None:
-        if is_distribution(value):
+        if is_distribution(value) and not _is_part(value, shape):
             node = (
                 self._choices(value, at, name, shape)
                 if "choices" in value
@@ -178,6 +178,12 @@ class Builder:
 
     def _not_a_number(self, at: Keys, key: str, value: Json) -> None:
         self.refuse((*at, key), f"{key} must be a finite number, got {value!r:.60}", name=at)
+
+
+def _is_part(value: dict[str, Json], shape: Shape) -> bool:
+    """Whether the model has a part with just these fields here, say `low` and `high` of a band."""
+    known = shape.inside(value).known_keys()
+    return known is not None and set(value) <= set(known)
 
 
 def _is_number(value: Any) -> bool:

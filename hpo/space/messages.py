@@ -68,6 +68,8 @@ def describe(error: ErrorDetails) -> str:
             context["tag"], _quoted(context["expected_tags"])
         )
     text += f", got {show(given)}"
+    if text.startswith(("must be a number", "must be a whole")) and isinstance(given, (dict, list)):
+        text += "; a range is written {low: ..., high: ...}"
     if error["type"] == "literal_error" and isinstance(given, str):
         text += did_you_mean(given, _quoted(context["expected"]))
     return text

@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import types
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from dataclasses import dataclass, is_dataclass
+from decimal import Decimal
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    NewType,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel, RootModel
 from pydantic.fields import FieldInfo
 
 from hpo.records import Json
@@ -38,6 +49,8 @@ class Shape:
                 todo[:0] = get_args(annotation)
             elif type(annotation).__name__ == "TypeAliasType":
                 todo.insert(0, annotation.__value__)
+            elif isinstance(annotation, NewType):
+                todo.insert(0, annotation.__supertype__)
             else:
                 found.append(annotation)
         return found
@@ -51,8 +64,8 @@ class Shape:
         fitting = models if len(models) == 1 else [m for m in models if _tags_fit(m, value)]
         if len(fitting) == 1:
             return Shape(fitting[0])
-        mappings = [m for m in self.members() if get_origin(m) in (dict, Mapping)]
-        return Shape(mappings[0]) if mappings and not models else Shape()
+        others = [m for m in self.members() if get_origin(m) in (dict, Mapping) or _hinted(m)]
+        return Shape(others[0]) if others and not models else Shape()
 
     @property
     def model(self) -> type[BaseModel] | None:
@@ -63,14 +76,19 @@ class Shape:
         """The keys a mapping of this shape may have; `None` if any."""
         if self.model is None or self.model.model_config.get("extra") == "allow":
             return None
+        if issubclass(self.model, RootModel):
+            return None
         return list(_fields(self.model))
 
     def field(self, key: str) -> Shape:
         if self.model is not None:
             info = _fields(self.model).get(key)
             return Shape(info.annotation) if info else Shape()
+        if _hinted(self.annotation):
+            hints = get_type_hints(self.annotation, include_extras=True)
+            return Shape(hints[key]) if key in hints else Shape()
         args = get_args(self.annotation)
-        return Shape(args[1]) if get_origin(self.annotation) is dict and len(args) == 2 else Shape()
+        return Shape(args[1]) if len(args) == 2 else Shape()
 
     def element(self, index: int) -> Shape:
         for member in self.members():
@@ -84,9 +102,14 @@ class Shape:
     def whole_numbers(self, written_whole: bool) -> bool:
         """Whether a number here is an int: by the annotation, or else as it is written."""
         members = self.members()
-        if float in members:
+        if float in members or Decimal in members:
             return False
         return int in members or written_whole
+
+
+def _hinted(annotation: Any) -> bool:
+    """Whether fields can be read off the hints of a class that is no model."""
+    return is_dataclass(annotation) or is_typeddict(annotation)
 
 
 def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
@@ -97,10 +120,11 @@ def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
     )
     for name, info in model.model_fields.items():
         alias = info.validation_alias or info.alias
-        if not isinstance(alias, str) or by_name:
+        names = alias.choices if isinstance(alias, AliasChoices) else [alias]
+        aliases = [a for a in names if isinstance(a, str)]
+        if not aliases or by_name:
             found[name] = info
-        if isinstance(alias, str):
-            found[alias] = info
+        found.update(dict.fromkeys(aliases, info))
     return found
 
 

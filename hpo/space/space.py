@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from hpo.records import Json
 from hpo.space.messages import rule
 from hpo.space.tree import Choose, Draw, Located, Node, draw, parameters
+
+
+def typed(config_type: type[BaseModel] | None, data: Json) -> Any:
+    """A config as its model's instance, or as a plain dict where there is no model.
+
+    The data is copied: validators and training code may change what they are given.
+
+    Raises:
+        pydantic.ValidationError: the model rejects it.
+    """
+    data = copy.deepcopy(data)
+    return data if config_type is None else config_type.model_validate(data)
 
 
 @dataclass(frozen=True)
@@ -39,7 +53,7 @@ class Space:
         Raises:
             pydantic.ValidationError: the model rejects it.
         """
-        return data if self.config_type is None else self.config_type.model_validate(data)
+        return typed(self.config_type, data)
 
     def rejects(self, data: Json) -> str | None:
         """Why the model rejects a config, in its own words; `None` if it does not."""

@@ -18,6 +18,7 @@ Source = Callable[[int], tuple[int, list[TrialRecord]]]
 
 MAX_PAUSE_S = 30.0
 CLOSING_PAUSE_S = 0.25
+OUTAGE_S = 5.0  # how long the end waits for a tracker that has failed
 
 
 class Publisher:
@@ -109,6 +110,8 @@ class Publisher:
             except Exception as error:
                 self._started = False
                 self.trouble = _one_line(error)
+                if closing:  # a tracker that is down is not waited for as one that is slow
+                    self._deadline = min(self._deadline, time.monotonic() + OUTAGE_S)
                 pause = min(max(2 * pause, 1.0), MAX_PAUSE_S)
             if not closing:
                 self._closing.wait(pause)

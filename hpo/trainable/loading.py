@@ -15,6 +15,7 @@ from hpo.errors import TrainableError
 from hpo.trainable.contract import FunctionTrainable, Trainable
 
 BUILTIN = "builtin"
+_BUILTIN_MODULE = "hpo.train.builtin"  # by name: training lies above this contract
 
 
 def load(reference: str, folder: Path) -> Trainable:
@@ -29,7 +30,7 @@ def load(reference: str, folder: Path) -> Trainable:
     """
     if reference == BUILTIN:
         # Not by way of the folder: the user may well have a package of the name `hpo` there.
-        return cast(Trainable, importlib.import_module("hpo.train.builtin").trainer)
+        return cast(Trainable, importlib.import_module(_BUILTIN_MODULE).trainer)
     found = find(reference, folder)
     if isinstance(found, Trainable):
         return found
@@ -37,6 +38,11 @@ def load(reference: str, folder: Path) -> Trainable:
         raise TrainableError(
             f"{reference!r} must be a function or an instance of hpo.Trainable, "
             f"got {found if inspect.isclass(found) else type(found).__name__}"
+        )
+    if inspect.iscoroutinefunction(found) or inspect.isgeneratorfunction(found):
+        raise TrainableError(
+            f"{reference!r} must return its metrics, an async or generator function does not",
+            "write a plain function: def train(config: MyConfig, trial: hpo.Trial) -> dict",
         )
     return FunctionTrainable(found, _config_type(found, reference))
 
@@ -79,7 +85,8 @@ def _import(module_name: str, folder: Path, reference: str) -> Any:
         if error.name and (module_name == error.name or module_name.startswith(error.name + ".")):
             raise TrainableError(
                 f"{reference!r}: there is no module {error.name!r}",
-                f"it is looked up in {folder} first, then among the installed packages",
+                f"it is looked up in {folder} first, then among the installed packages and on"
+                " PYTHONPATH",
             ) from None
         raise TrainableError(
             f"{reference!r}: importing {module_name} needs {error.name!r}, which is not installed",
@@ -142,7 +149,9 @@ def _config_type(function: Callable[..., Any], reference: str) -> type[BaseModel
             "write: def train(config: MyConfig, trial: hpo.Trial) -> dict",
         )
     try:
-        annotation = get_type_hints(function).get(positional[0].name)
+        # The hints of an object that can be called are those of its __call__.
+        written = function if inspect.isroutine(function) else type(function).__call__
+        annotation = get_type_hints(written).get(positional[0].name)
     except Exception as error:
         raise TrainableError(
             f"{reference!r}: the annotations of its signature {signature} cannot be read: {error}"

@@ -31,6 +31,7 @@ class Trial:
         seed: an int in [0, 2**31) derived from the study's seed and the number; seed your own
             random generators with it and the study can be repeated.
         folder: the folder of the study file; relative paths in a config count from here.
+        stopped: why the trial should end, once it was told to; every report then says so again.
         checkpoint_dir: a folder for what the trial needs to go on after a crash. It exists, and is
             empty the first time. It is kept while the trial may run again and, once it is complete,
             as long as it is the best of the study.
@@ -48,6 +49,7 @@ class Trial:
         self.folder = folder
         self.checkpoint_dir = checkpoint_dir
         checkpoint_dir.mkdir(parents=True, exist_ok=True)
+        self.stopped: Decision | None = None
         self._report = report
 
     def report(self, metrics: Mapping[str, float], step: int) -> None:
@@ -65,9 +67,11 @@ class Trial:
         """
         if isinstance(step, bool) or not isinstance(step, numbers.Integral) or step < 1:
             raise HpoError(f"a step is a whole number from 1, got {step!r}")
-        decision = self._report(Report(int(step), check_metrics(metrics), time.time()))
-        if decision is not Decision.GO_ON:
-            raise TrialStopped(decision)
+        if self.stopped is None:
+            decision = self._report(Report(int(step), check_metrics(metrics), time.time()))
+            self.stopped = None if decision is Decision.GO_ON else decision
+        if self.stopped is not None:
+            raise TrialStopped(self.stopped)
 
 
 def check_metrics(metrics: object) -> dict[str, float]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
-from hpo.errors import InputError, StudyFailed
-from hpo.records import State
+from hpo.errors import InputError, StudyConflict, StudyFailed
+from hpo.execute.worker import ChannelLost, Setup, run_trial
+from hpo.records import State, TrialSpec
 from hpo.study import run
+from hpo.trainable import FunctionTrainable
 
 
 def outcomes(write_study, home, mode, trials=3):
@@ -25,6 +29,9 @@ def outcomes(write_study, home, mode, trials=3):
         ("silent", State.FAILED, "the trainable neither reported nor returned a metric"),
         ("text", State.FAILED, "HpoError: metric 'loss' must be a number, got 'low' (str)"),
         ("oom", State.OUT_OF_MEMORY, "MemoryError: no room"),
+        ("exit", State.FAILED, "SystemExit: 0"),
+        ("unsayable", State.FAILED, "Unsayable: (its text cannot be read)"),
+        ("swallow", State.DIVERGED, "a loss or the objective was not finite"),
     ],
 )
 def test_outcome_of_a_trial(write_study, home, mode, state, reason):
@@ -32,6 +39,84 @@ def test_outcome_of_a_trial(write_study, home, mode, state, reason):
     assert ended["good"].state is State.COMPLETE
     assert (ended[mode].state, ended[mode].reason) == (state, reason)
     assert ended[mode].value is None
+
+
+def test_memory_that_torch_does_not_get(write_study, home):
+    ended = outcomes(write_study, home, "torch_oom")["torch_oom"]
+    assert ended.state is State.OUT_OF_MEMORY and "can't allocate memory" in ended.reason
+
+
+def test_a_coordinator_that_does_not_answer_is_no_outcome(tmp_path, home):
+    class Gone:
+        def report(self, number, lease, report):
+            raise ConnectionError
+
+    def train(config, trial):
+        with contextlib.suppress(Exception):
+            trial.report({"loss": 1.0}, step=1)
+
+    setup = Setup("toys:train", tmp_path, home.study("toy"))
+    with pytest.raises(ChannelLost):
+        run_trial(setup, FunctionTrainable(train, None), TrialSpec(0, {}, 0, ""), Gone())
+
+
+def test_a_process_of_its_own_for_each_trial_means_nothing_in_one_process(write_study, home):
+    study = write_study(resources={"isolate": True})
+    assert len(run(study, inline=True, home=home).trials) == 8
+
+
+def test_validators_and_functions_that_change_their_config_change_only_a_copy(
+    write_study, home, tmp_path
+):
+    (tmp_path / "rude.py").write_text(
+        "from typing import Any\n"
+        "from pydantic import BaseModel, model_validator\n"
+        "class Config(BaseModel):\n"
+        "    width: int\n"
+        "    @model_validator(mode='before')\n"
+        "    @classmethod\n"
+        "    def double(cls, data: Any) -> Any:\n"
+        "        data['width'] = data['width'] * 2\n"
+        "        return data\n"
+        "def train(config: Config, trial):\n"
+        "    return {'loss': float(config.width)}\n"
+    )
+    study = write_study(
+        trainable="rude:train",
+        space={"width": {"low": 1, "high": 3}},
+        search={"sampler": "grid"},
+    )
+    result = run(study, inline=True, home=home)
+    assert [(t.config["width"], t.value) for t in result.trials] == [(1, 2.0), (2, 4.0), (3, 6.0)]
+    assert result.config.width == 2
+
+
+def test_a_package_named_like_this_project_beside_the_study(write_study, home, tmp_path):
+    (tmp_path / "hpo").mkdir()
+    (tmp_path / "hpo" / "__init__.py").write_text("raise RuntimeError\n")
+    study = write_study(
+        trainable="builtin",
+        space={"data": {"kind": "sklearn", "name": "iris"}, "model": {"kind": "mlp"}, "epochs": 1},
+        objective={"metric": "val_error"},
+        search={"sampler": "grid"},
+    )
+    assert run(study, inline=True, home=home).done
+
+
+def test_a_record_that_is_gone_is_not_begun_anew(write_study, home):
+    study = write_study()
+    run(study, inline=True, home=home)
+    journal = home.study("toy").journal
+    kept = journal.read_bytes()
+    journal.write_bytes(b"")
+    with pytest.raises(StudyConflict, match="the record of study 'toy' is gone"):
+        run(study, inline=True, home=home, trials=9)
+    journal.write_bytes(b"\x00garbage")
+    with pytest.raises(InputError, match=r"journal\.jsonl:1: the record is damaged"):
+        run(study, inline=True, home=home, trials=9)
+    assert journal.read_bytes() == b"\x00garbage"
+    journal.write_bytes(kept)
+    assert run(study, inline=True, home=home).done
 
 
 def test_traceback_is_kept(write_study, home):

@@ -136,9 +136,24 @@ def test_what_the_machine_lacks_is_refused(asked, message):
         count_workers(ResourceSettings(**asked))
 
 
+def test_shares_of_a_gpu_are_counted_without_rounding_errors(monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 100.0, "GPU": 1.0})
+    for parts in range(1, 40):
+        assert count_workers(ResourceSettings(gpus=1 / parts)) == parts
+
+
 @pytest.mark.parametrize(
     ("asked", "count"),
-    [({}, 2), ({"cpus": 2}, 1), ({"gpus": 1}, 2), ({"gpus": 2}, 1), ({"workers": 1}, 1)],
+    [
+        ({}, 2),
+        ({"cpus": 2}, 1),
+        ({"gpus": 1}, 2),
+        ({"gpus": 2}, 1),
+        ({"gpus": 0.1}, 2),
+        ({"workers": 1}, 1),
+    ],
 )
 def test_as_many_workers_as_there_is_room_for(asked, count):
     assert count_workers(ResourceSettings(**asked)) == count

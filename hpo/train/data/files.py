@@ -14,9 +14,12 @@ def find_file(path: str, folder: Path) -> Path:
     Raises:
         DataError: there is none; names the nearest one.
     """
-    file = folder / Path(path).expanduser()
-    if file.is_file():
-        return file
+    try:
+        file = folder / Path(path).expanduser()
+        if file.is_file():
+            return file
+    except (OSError, RuntimeError) as error:  # a name too long, a home that is nobody's
+        raise DataError(f"{path}: no file can have this path: {error}", "check data.path") from None
     if file.is_dir():
         raise DataError(f"{file}: a data file is needed, this is a folder", "name a file in it")
     hint = f"paths count from {folder}, the study file's folder"

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import difflib
-import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -43,7 +42,9 @@ class Npz(UserData):
                 )
             with loaded as arrays:
                 x, y = (_array(arrays, name, file) for name in (self.x, self.y))
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except DataError:
+            raise
+        except Exception as error:  # damaged archives fail in many ways: zlib.error, MemoryError...
             raise DataError(
                 f"{file}: it cannot be read as .npz: {error}",
                 "write it with numpy.savez(path, x=x, y=y), without object arrays",

@@ -54,7 +54,14 @@ class TableData(UserData):
                 "check that it opens with pandas and is what data.kind says",
             ) from error
         table.columns = table.columns.map(str)
+        _check_columns(list(table.columns), file)
         features = self.features or tuple(c for c in table.columns if c != self.target)
+        if self.target in features or len(set(features)) < len(features):
+            raise DataError(
+                f"{file}: data.features must differ from each other and from the target"
+                f" {self.target!r}, got {', '.join(features)}",
+                "list each column once, and the target not at all",
+            )
         for name in (self.target, *features):
             _check_column(name, table, file)
         if not features:
@@ -83,7 +90,19 @@ class Csv(TableData):
     kind: Literal["csv"] = "csv"
 
     def read_table(self, file: Path) -> pd.DataFrame:
-        return pd.read_csv(file)
+        # The header as it stands: pandas would rename repeated columns, and take a first column
+        # that has no name for an index.
+        header = pd.read_csv(file, header=None, nrows=1, dtype=str, keep_default_na=False)
+        try:
+            table = pd.read_csv(file, index_col=False, skiprows=1, header=None)
+        except pd.errors.EmptyDataError:
+            table = pd.DataFrame(columns=header.columns)
+        if len(table.columns) != len(header.columns):
+            raise ValueError(
+                f"the header has {len(header.columns)} columns, the rows have {len(table.columns)}"
+            )
+        table.columns = pd.Index(header.iloc[0])
+        return table
 
 
 class Parquet(TableData):
@@ -97,13 +116,22 @@ class Parquet(TableData):
         return pd.read_parquet(file)
 
 
-def _check_column(name: str, table: pd.DataFrame, file: Path) -> None:
-    columns = list(table.columns)
-    if columns.count(name) > 1:
+def _check_columns(columns: list[str], file: Path) -> None:
+    if unnamed := [i for i, name in enumerate(columns) if not name.strip()]:
         raise DataError(
-            f"{file}: column names must differ, there are {columns.count(name)} {name!r}",
+            f"{file}: every column needs a name, column {unnamed[0]} (from 0) has none",
+            "an index that was written along? write the file without it: to_csv(path, index=False)",
+        )
+    if repeated := [name for name in columns if columns.count(name) > 1]:
+        raise DataError(
+            f"{file}: column names must differ, there are {columns.count(repeated[0])}"
+            f" {repeated[0]!r}",
             "rename all but one in the file",
         )
+
+
+def _check_column(name: str, table: pd.DataFrame, file: Path) -> None:
+    columns = list(table.columns)
     if name not in columns:
         nearest = difflib.get_close_matches(name, columns, n=1)
         more = ", ..." if len(columns) > 20 else ""
