@@ -1,6 +1,6 @@
 """How long `hpo validate studies/digits.yaml` takes as a whole process.
 
-    python benchmarks/validate.py [--repeats 20]
+python benchmarks/validate.py [--repeats 20]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Takes the pictures of the MLflow UI in the README, from a home in which digits has run.
 
-    python docs/screenshots.py [HOME]      needs Debian's chromium and chromium-driver
+python docs/screenshots.py [HOME]      needs Debian's chromium and chromium-driver
 """
 
 from __future__ import annotations

@@ -94,9 +94,7 @@ def _locked(
 
 def _writes(
     otherwise: Any,
-) -> Callable[
-    [Callable[Concatenate[Coordinator, P], R]], Callable[Concatenate[Coordinator, P], R]
-]:
+) -> Callable[[Callable[Concatenate[Coordinator, P], R]], Callable[Concatenate[Coordinator, P], R]]:
     """A disk that is full or gone stops the study; `otherwise` is what the worker is told."""
 
     def decorate(

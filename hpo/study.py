@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -35,6 +37,9 @@ FLUSH_S = 60.0
 
 OUTAGE_FLUSH_S = 5.0
 """The same for a tracker that has been failing."""
+
+ENGINE_S = 20.0
+"""After so long without an answer from the coordinator the run gives up, as on Ctrl-C."""
 
 Observer = Callable[[Progress, str | None], None]
 """Called a few times a second with the progress and what is wrong with the tracker, if anything."""
@@ -300,8 +305,16 @@ def _coordinator(
                 coordinator,
                 lambda: ray_tune.run(setup, study.file.resources, workers, coordinator),
             )
+        except ray_tune.ENGINE_ERRORS as error:
+            if isinstance(error, HpoError):  # ours, raised in the coordinator's process
+                raise
+            raise StudyFailed(
+                f"Ray failed: {str(error).strip().splitlines()[-1][:200]}",
+                "run the study again to continue it: nothing that finished is lost",
+            ) from error
         finally:
-            coordinator.close()
+            with suppress(Exception):  # it may be gone, and what went wrong before matters more
+                coordinator.close()
 
 
 @contextmanager
@@ -320,12 +333,21 @@ def _watch(coordinator: Coordinator, seen: Callable[[Progress], None]) -> Iterat
         interrupted.set()
 
     def look() -> None:
+        answered = time.monotonic()
         while not over.wait(POLL_S):
-            if interrupted.is_set():
-                coordinator.stop()
+            try:
+                if interrupted.is_set():
+                    coordinator.stop()
+                progress = coordinator.progress()
+                answered = time.monotonic()
+            except Exception:  # being restarted, or gone for good with the whole engine
+                if time.monotonic() - answered > ENGINE_S:
+                    _thread.interrupt_main()
+                    time.sleep(1)
+                continue
             if not troubles:
                 try:
-                    seen(coordinator.progress())
+                    seen(progress)
                 except Exception as error:  # looking on must not keep Ctrl-C from working
                     troubles.append(error)
 

@@ -26,6 +26,8 @@ os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 import ray
 from ray import tune
+from ray.exceptions import RayError
+from ray.tune.error import TuneError
 from ray.tune.search import Searcher
 
 from hpo import trainable as trainables
@@ -34,6 +36,9 @@ from hpo.execute.settings import ResourceSettings
 from hpo.execute.worker import Channel, Setup, work
 
 C = TypeVar("C")
+
+ENGINE_ERRORS = (RayError, TuneError)
+"""What Ray raises. An error of ours from another process is both one of these and itself."""
 
 
 class Supervised(Protocol):
@@ -118,11 +123,7 @@ def start_coordinator(make: Callable[..., C], *args: Any) -> C:
 
     It is restarted from the record when its process dies, and calls in flight are sent again.
     """
-    actor = (
-        ray.remote(make)
-        .options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
-        .remote(*args)
-    )
+    actor = ray.remote(make).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote(*args)
     return cast(C, Remote(actor))
 
 

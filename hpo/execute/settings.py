@@ -14,9 +14,7 @@ class ResourceSettings(Settings):
         None, ge=1, description="how many; default: as many as the machine has room for"
     )
     cpus: int = Field(1, ge=1, description="CPUs, and so threads, of a worker")
-    gpus: float = Field(
-        0, ge=0, description="GPUs of a worker; 0.5 puts two workers on one GPU"
-    )
+    gpus: float = Field(0, ge=0, description="GPUs of a worker; 0.5 puts two workers on one GPU")
     isolate: bool = Field(
         False, description="a fresh process for every trial; costs its start each time"
     )

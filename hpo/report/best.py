@@ -127,9 +127,7 @@ def move(best: Best, batch_size: int) -> tuple[Json, list[str]]:
     """
     trainable = trainables.load(best.trainable, Path(best.folder))
     moved = trainable.rescale(best.config, batch_size)
-    before, after = (
-        {**config, **trainable.derived(config)} for config in (best.config, moved)
-    )
+    before, after = ({**config, **trainable.derived(config)} for config in (best.config, moved))
     return moved, list(differences(before, after))
 
 

@@ -22,9 +22,7 @@ def first_draws(study: Study, count: int) -> list[Draw]:
     proposals = proposer(study.space, study.file.search)
     draws: list[Draw] = []
     with tempfile.TemporaryDirectory() as scratch:
-        record = Record(
-            Path(scratch) / "journal", study.objective, study.file.pruner.make()
-        )
+        record = Record(Path(scratch) / "journal", study.objective, study.file.pruner.make())
         total = study.file.search.trials or count
         while len(draws) < min(count, total):
             trial = record.ask(proposals, study.space)

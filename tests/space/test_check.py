@@ -87,8 +87,10 @@ BAD = {
     ),
     "mapping for a number": (
         E + "lr: {value: 1}",
-        ["2:5: space.lr: must be a number, got {'value': 1};"
-        " a range is written {low: ..., high: ...}"],
+        [
+            "2:5: space.lr: must be a number, got {'value': 1};"
+            " a range is written {low: ..., high: ...}"
+        ],
     ),
     "fraction in a whole field": (
         "epochs: 1.5",

@@ -181,3 +181,25 @@ def test_functions(tmp_path: Path, reference: str) -> None:
         (tmp_path / "mine.py").write_text(code)
     error = refusal(tmp_path, kind="function", function=reference)
     assert re.search(message, error.message), error
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,y,y\n1,0,0\n2,1,1\n3,0,0\n4,1,1\n", "column names must differ, there are 2 'y'"),
+        (",a,y\n0,1,0\n1,2,1\n2,3,0\n3,4,1\n", "every column needs a name, column 0"),
+        ("a,y\n1,2,0\n2,3,1\n3,4,0\n4,5,1\n", "the header has 2 columns, the rows have 3"),
+    ],
+)
+def test_columns_that_would_shift_or_hold_the_target(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    assert message in refusal(tmp_path, kind="csv", path="t.csv", target="y").message
+
+
+@pytest.mark.parametrize("features", [["a", "y"], ["a", "a"]])
+def test_the_target_is_no_feature(tmp_path: Path, features: list[str]) -> None:
+    (tmp_path / "t.csv").write_text("a,y\n1,0\n2,1\n3,0\n4,1\n")
+    told = refusal(tmp_path, kind="csv", path="t.csv", target="y", features=features)
+    assert "differ from each other and from the target" in told.message
