@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from hpo.train.config import TrainConfig
-from hpo.train.data import Splits, load
+from hpo.train.data import Npz, Splits, load
 
 RNG = np.random.default_rng(0)
 
@@ -158,3 +158,15 @@ except DataError as error:
         check=True,
     )
     assert package in done.stdout and "pip install" in done.stdout
+
+
+def test_a_file_is_read_once_until_it_changes(tmp_path: Path) -> None:
+    file = tmp_path / "t.npz"
+    data = Npz(path="t.npz")
+    rng = np.random.default_rng(0)
+    np.savez(file, x=rng.normal(size=(60, 2)), y=np.arange(60) % 2)
+    first = load(data, tmp_path)
+    assert load(data, tmp_path) is first
+    np.savez(file, x=rng.normal(size=(80, 2)), y=np.arange(80) % 2)
+    changed = load(data, tmp_path)
+    assert len(changed.train) > len(first.train)

@@ -58,6 +58,13 @@ class DataPart(Settings):
             DataError: they cannot be read.
         """
 
+    def version(self, folder: Path) -> tuple[int, ...] | None:
+        """Differs when the rows do; `None` where only reading can tell.
+
+        A worker reads data of a known version once, for all of its trials.
+        """
+        return None
+
     def known_task(self) -> Task | None:
         """What the targets are, if that is known without reading them."""
         return None

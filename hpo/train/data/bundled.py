@@ -24,6 +24,9 @@ class Sklearn(DataPart):
     kind: Literal["sklearn"] = "sklearn"
     name: Name = Field(description="which one; all but diabetes are classification")
 
+    def version(self, folder: Path) -> tuple[int, ...]:
+        return ()  # comes with scikit-learn
+
     def read(self, folder: Path) -> Examples:
         x, y = _read(self.name)
         return Examples(x, y, self.known_task(), f"sklearn {self.name}")

@@ -8,6 +8,15 @@ from pathlib import Path
 from hpo.errors import DataError
 
 
+def file_version(path: str, folder: Path) -> tuple[int, ...] | None:
+    """Size and time of change; `None` if there is no such file."""
+    try:
+        found = find_file(path, folder).stat()
+    except (DataError, OSError):
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
 def find_file(path: str, folder: Path) -> Path:
     """The file at `path`, which counts from `folder` unless absolute.
 

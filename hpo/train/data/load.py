@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,6 +65,18 @@ def load(data: DataPart, folder: Path) -> Splits:
     Raises:
         DataError: it cannot be read, or cannot be trained on.
     """
+    version = data.version(folder)
+    if version is None:
+        return _load(data, folder)
+    return _load_once(data, folder, version)
+
+
+@lru_cache(maxsize=1)
+def _load_once(data: DataPart, folder: Path, version: tuple[int, ...]) -> Splits:
+    return _load(data, folder)
+
+
+def _load(data: DataPart, folder: Path) -> Splits:
     examples = data.read(folder)
     check_examples(examples)
     task = decide_task(examples)

@@ -9,7 +9,7 @@ from pydantic import Field
 from hpo.errors import DataError
 from hpo.lazy import lazy
 from hpo.train.data.base import Examples, UserData
-from hpo.train.data.files import find_file
+from hpo.train.data.files import file_version, find_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,6 +30,9 @@ class Npz(UserData):
     path: str = Field(min_length=1, description="the file; relative to the study file's folder")
     x: str = Field("x", description="name of the inputs in the file")
     y: str = Field("y", description="name of the targets in the file")
+
+    def version(self, folder: Path) -> tuple[int, ...] | None:
+        return file_version(self.path, folder)
 
     def read(self, folder: Path) -> Examples:
         file = find_file(self.path, folder)

@@ -12,7 +12,7 @@ from pydantic import Field
 from hpo.errors import DataError
 from hpo.lazy import lazy
 from hpo.train.data.base import Examples, UserData
-from hpo.train.data.files import find_file
+from hpo.train.data.files import file_version, find_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,6 +37,9 @@ class TableData(UserData):
     @abstractmethod
     def read_table(self, file: Path) -> pd.DataFrame:
         """The whole file. Any exception means that it cannot be read."""
+
+    def version(self, folder: Path) -> tuple[int, ...] | None:
+        return file_version(self.path, folder)
 
     def read(self, folder: Path) -> Examples:
         file = find_file(self.path, folder)
