@@ -16,7 +16,6 @@ FILES = sorted((ROOT / "hpo").rglob("*.py"))
 # From the top. Those in one row may import each other, except in the row of four.
 LAYERS = [
     ["hpo.cli"],
-    ["hpo.service"],
     ["hpo.study"],
     ["hpo.frozen", "hpo.report"],
     ["hpo.coordinator"],
@@ -36,7 +35,7 @@ RANK = {package: rank for rank, row in enumerate(LAYERS) for package in row}
 HOLDERS = {
     "optuna": ["hpo.search"],
     "torch": ["hpo.train"],
-    "ray": ["hpo.execute", "hpo.service"],
+    "ray": ["hpo.execute"],
     "mlflow": ["hpo.track"],
 }
 TRAIN_NEEDS = {"torch", "numpy", "pydantic", "pydantic_core", "safetensors"}
