@@ -8,6 +8,4 @@ from pydantic import BaseModel, ConfigDict
 class Settings(BaseModel):
     """Unknown keys are mistakes, and nothing changes after validation."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from hpo.home import Home
+from hpo.settings import Settings
 from hpo.track.base import NoTracker, Tracker
 from hpo.track.mlflow import MlflowTracker
 
 
-class TrackingSettings(BaseModel):
+class TrackingSettings(Settings):
     """Where the study is shown."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     uri: str = Field(
         "default",

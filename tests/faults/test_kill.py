@@ -119,10 +119,11 @@ def test_coordinator_killed(write_study, home, tmp_path):
     process = hpo("run", str(write_study(space=space, search=search)), home=home)
     wait_until_finished(home, 4)
     coordinator = (home.study("toy").root / "record.lock").read_text()
+    reported = running(home)
     os.kill(int(coordinator), signal.SIGKILL)
     output, _ = process.communicate(timeout=180)
     assert "is complete: 24 trials (24 complete)" in output
-    check_whole(load_study("toy", home), log, {})
+    check_whole(load_study("toy", home), log, reported)
 
 
 def test_second_run_of_a_study_is_refused_while_the_first_goes_on(write_study, home):
