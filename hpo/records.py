@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -28,6 +28,7 @@ class Decision(StrEnum):
     GO_ON = "go on"
     PRUNE = "prune"  # the pruner ends it
     DIVERGE = "diverge"  # a loss or the objective was not finite
+    TIME_OUT = "time out"  # the trial is over its time limit
     PAUSE = "pause"  # the study is being stopped: it continues later from its checkpoint
 
 
@@ -80,24 +81,34 @@ class TrialRecord:
 
     Args:
         params: searched values by parameter name (dotted path).
-        value: the objective; `None` unless complete (or pruned: its last report).
+        values: of the objectives, in the study's order; empty unless complete (or pruned: what it
+            last reported).
         metrics: final metrics as returned by the trainable.
         started, finished: Unix time in seconds; `finished` is `None` while running.
         steps: the last step reported, 0 if none.
+        seconds: that workers spent on it, by a clock that nobody can set; 0 while running.
         draws: points drawn until the config model accepted one.
+        same_as: the trial with the same config whose result this one was given without being run.
     """
 
     number: int
     state: State
     config: Mapping[str, Json]
     params: Mapping[str, Json]
-    value: float | None
+    values: tuple[float, ...]
     metrics: Mapping[str, float]
     reason: str
     started: float
     finished: float | None
     steps: int
+    seconds: float = 0.0
     draws: int = 1
+    same_as: int | None = None
+
+    @property
+    def value(self) -> float | None:
+        """Of the first objective, which for most studies is the only one."""
+        return self.values[0] if self.values else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +127,10 @@ class Objective:
         return value if self.direction == "minimize" else -value
 
 
+Objectives = tuple[Objective, ...]
+"""What a study is about: mostly one; with several, its result is the set of trade-offs."""
+
+
 @dataclass(frozen=True, slots=True)
 class StudyCard:
     """What a tracker must know of a study: its identity and what it is about.
@@ -128,13 +143,33 @@ class StudyCard:
 
     name: str
     id: str
-    objective: Objective
+    objectives: Objectives
     file_text: str
     space: Json
     trials: int | None
 
 
-def best_trial(trials: list[TrialRecord], objective: Objective) -> TrialRecord | None:
-    """The complete trial with the best value; of equals, the first."""
-    complete = [t for t in trials if t.state is State.COMPLETE and t.value is not None]
-    return min(complete, key=lambda t: (objective.rank(t.value or 0.0), t.number), default=None)
+def best_trials(trials: Iterable[TrialRecord], objectives: Objectives) -> list[TrialRecord]:
+    """The best complete trial, the first of equals; with several objectives, the Pareto set.
+
+    The Pareto set has every complete trial than which no other is at least as good in all
+    objectives and better in one; of trials with equal values the first. By number.
+    """
+    complete = sorted(
+        (t for t in trials if t.state is State.COMPLETE and t.values), key=lambda t: t.number
+    )
+    # In lexicographic order nothing is dominated by what comes after it.
+    ranked = sorted(complete, key=lambda t: _ranks(t, objectives))
+    front: list[TrialRecord] = []
+    for trial in ranked:
+        ranks = _ranks(trial, objectives)
+        if not any(
+            all(a <= b for a, b in zip(_ranks(other, objectives), ranks, strict=True))
+            for other in front
+        ):
+            front.append(trial)
+    return sorted(front, key=lambda t: t.number)
+
+
+def _ranks(trial: TrialRecord, objectives: Objectives) -> list[float]:
+    return [o.rank(value) for o, value in zip(objectives, trial.values, strict=True)]

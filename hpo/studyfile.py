@@ -13,10 +13,11 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from hpo import trainable as trainables
+from hpo.budget import BudgetSettings
 from hpo.errors import InputError, Mistake, Place, StudyFileError, TrainableError
 from hpo.execute.settings import ResourceSettings
 from hpo.home import STUDY_NAME
-from hpo.records import Json, Objective
+from hpo.records import Json, Objective, Objectives
 from hpo.search import grid
 from hpo.search.pruners import NoPruner, PrunerSettings
 from hpo.search.settings import SearchSettings
@@ -56,11 +57,36 @@ class StudyFile(Settings):
     space: dict[str, Any] = Field(
         description="the trainable's config; any value may be a distribution"
     )
-    objective: ObjectiveSettings
+    objective: list[ObjectiveSettings] = Field(
+        min_length=1, description="what the study is about; a list of several for trade-offs"
+    )
     search: SearchSettings
     pruner: PrunerSettings = NoPruner()
+    budget: BudgetSettings = BudgetSettings()
     resources: ResourceSettings = ResourceSettings()
+    storage: str = Field(
+        "default",
+        description='where the record is: "default" is a file in the home folder; or '
+        "postgresql://USER@HOST/DATABASE, the password in PGPASSWORD or ~/.pgpass",
+    )
     tracking: TrackingSettings = TrackingSettings()
+
+    @property
+    def objectives(self) -> Objectives:
+        return tuple(Objective(o.metric, o.direction) for o in self.objective)
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _one_or_several(cls, objective: Any) -> Any:
+        return [objective] if isinstance(objective, dict) else objective
+
+    @field_validator("objective")
+    @classmethod
+    def _different(cls, objectives: list[ObjectiveSettings]) -> list[ObjectiveSettings]:
+        metrics = [objective.metric for objective in objectives]
+        if len(set(metrics)) < len(metrics):
+            raise ValueError(f"objectives must be different metrics, got {', '.join(metrics)}")
+        return objectives
 
 
 @dataclass(frozen=True)
@@ -84,8 +110,8 @@ class Study:
         return self.file.name
 
     @property
-    def objective(self) -> Objective:
-        return Objective(self.file.objective.metric, self.file.objective.direction)
+    def objectives(self) -> Objectives:
+        return self.file.objectives
 
     def identity(self) -> dict[str, Json]:
         """What must not change while a study goes on."""

@@ -18,3 +18,9 @@ class ResourceSettings(Settings):
     isolate: bool = Field(
         False, description="a fresh process for every trial; costs its start each time"
     )
+    lease_seconds: float = Field(
+        60,
+        ge=1,
+        description="a worker that gives no sign of life for so long is replaced, and its trial "
+        "runs again from its checkpoint",
+    )
