@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from execution import NAME, TRIALS, Execution, Seen, ended
+from execution import NAME, TIMEOUT_SECONDS, TRIALS, Execution, Seen, ended
 from mlflow_server import MlflowServer
 
 from hpo.lock import is_held
@@ -105,19 +105,18 @@ def disk_full(study: Execution) -> Struck:
 
 
 def run_twice(study: Execution) -> Struck:
-    """One of the two is refused, the other does not notice."""
+    """Whoever holds the study keeps it: a second run is refused even when the first stands still."""
     first = study.begin()
-    time.sleep(study.rng.uniform(0, 6))
+    study.random_moment()
+    _send(signal.SIGSTOP, first.pid)
+    held = is_held(study.home.study(NAME).root / "run.lock")
     before, at = study.seen(), time.monotonic()
-    second = study.begin()
-    codes = sorted([first.wait(), second.wait()])
-    refused = "is running the study" in study.said.read_text()
-    if codes == [0, 2] and refused:
-        problems = []
-    elif codes == [0, 0] and not refused and at > max(n["at"] for n in study.notes("end")):
-        problems = []  # the first had just ended
-    else:
-        problems = [f"two runs at once ended with {codes}"]
+    study.begin()
+    second = study.wait()
+    _send(signal.SIGCONT, first.pid)
+    problems = _exit_code(second, 2 if held else 0)
+    if held:
+        problems += _exit_code(first.wait(TIMEOUT_SECONDS), 0)
     return Struck(before, at, problems=problems)
 
 
@@ -232,4 +231,4 @@ def _ends_well(study: Execution) -> list[str]:
 
 
 def _exit_code(code: int, expected: int) -> list[str]:
-    return [] if code == expected else [f"the run ended with {code}, not {expected}"]
+    return [] if code == expected else [f"a run ended with {code}, not {expected}"]
