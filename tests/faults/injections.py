@@ -105,7 +105,7 @@ def disk_full(study: Execution) -> Struck:
 
 
 def run_twice(study: Execution) -> Struck:
-    """Whoever holds the study keeps it: a second run is refused even when the first stands still."""
+    """A second run is refused, also while the first stands still."""
     first = study.begin()
     study.random_moment()
     _send(signal.SIGSTOP, first.pid)
