@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -75,7 +75,12 @@ class StudyFile(Settings):
     def objectives(self) -> Objectives:
         return tuple(Objective(o.metric, o.direction) for o in self.objective)
 
-    @field_validator("objective", mode="before")
+    @field_validator(
+        "objective",
+        mode="before",
+        json_schema_input_type=ObjectiveSettings
+        | Annotated[list[ObjectiveSettings], Field(min_length=1)],
+    )
     @classmethod
     def _one_or_several(cls, objective: Any) -> Any:
         return [objective] if isinstance(objective, dict) else objective
