@@ -6,6 +6,9 @@ import json
 import os
 import shutil
 import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -127,15 +130,23 @@ def open_record(folder: StudyFolder, pruner: optuna.pruners.BasePruner | None = 
     return Record(journal, file.objectives, pruner)
 
 
-def read_trials(folder: StudyFolder) -> list[TrialRecord]:
-    """Every trial of a study, which may be running."""
+@contextmanager
+def reading(folder: StudyFolder) -> Iterator[Record | None]:
+    """The record of a study, which may be running; `None` if it has none yet."""
     if not exists(folder):
-        return []
+        yield None
+        return
     record = open_record(folder)
     try:
-        return record.trials()
+        yield record
     finally:
         record.close()
+
+
+def read_trials(folder: StudyFolder) -> list[TrialRecord]:
+    """Every trial of a study."""
+    with reading(folder) as record:
+        return record.trials() if record else []
 
 
 def read_known(folder: StudyFolder) -> Known:
@@ -231,11 +242,8 @@ def _warm_start(study: Study, other: StudyFolder) -> tuple[list[KnownTrial], str
                 f" this one {here!r}",
                 "only studies that measure the same teach anything; remove it from the list",
             )
-    record = open_record(other)
-    try:
-        found, why = compatible(record, study.space)
-    finally:
-        record.close()
+    with reading(other) as record:
+        found, why = compatible(record, study.space) if record else ([], Counter())
     total = len(found) + why.total()
     note = f"warm start: {len(found)} of {total} trials of study {other.name!r} are compatible"
     for reason, times in why.most_common(1):
