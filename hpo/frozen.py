@@ -302,3 +302,4 @@ def _clear(folder: StudyFolder) -> None:
     spec = _read(folder)
     forget(spec["file"]["storage"], folder.journal, spec["id"])
     shutil.rmtree(folder.root / "trials", ignore_errors=True)
+    (folder.root / spec["known"]).unlink(missing_ok=True)
