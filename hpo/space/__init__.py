@@ -2,8 +2,9 @@
 
 from hpo.space.check import check, probes
 from hpo.space.document import Document, Keys, dotted, parse, parse_value, read
+from hpo.space.ranges import Range, Scale
 from hpo.space.space import Space, typed
-from hpo.space.tree import Choices, Draw, Located, Node, Parameter, Range
+from hpo.space.tree import Choices, Draw, Located, Node, Parameter
 
 __all__ = [
     "Choices",
@@ -14,6 +15,7 @@ __all__ = [
     "Node",
     "Parameter",
     "Range",
+    "Scale",
     "Space",
     "check",
     "dotted",

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trees import CONTINUOUS, stepped_ranges, trees
 
-from hpo.space import Choices, Parameter, Range, Space, check, parse
+from hpo.space import Choices, Parameter, Space, check, parse
 from hpo.space.tree import labels
 
 TREES = trees(stepped_ranges() | CONTINUOUS)
@@ -99,29 +99,3 @@ def test_labels_are_unique(options):
 )
 def test_labels_are_short(options, expected):
     assert labels(options) == expected
-
-
-@pytest.mark.parametrize(
-    ("given_range", "values"),
-    [
-        (Range("x", 0.1, 0.5, step=0.1), [0.1, 0.2, 0.3, 0.4, 0.5]),
-        (Range("x", 0, 0.3, step=0.1), [0.0, 0.1, 0.2, 0.3]),
-        (Range("x", -0.3, 0.3, step=0.3), [-0.3, 0.0, 0.3]),
-        (Range("x", 1e-7, 3e-7, step=1e-7), [1e-7, 2e-7, 3e-7]),
-        (Range("x", 1, 4, integer=True), [1, 2, 3, 4]),
-        (Range("x", 1, 7, step=3, integer=True), [1, 4, 7]),
-        (Range("x", 1, 4, log=True, integer=True), [1, 2, 3, 4]),
-        (Range("x", 10**17, 10**17 + 2, integer=True), [10**17, 10**17 + 1, 10**17 + 2]),
-    ],
-)
-def test_values_of_a_range_are_as_they_would_be_written(given_range, values):
-    assert given_range.count == len(values)
-    found = [given_range.value(k) for k in range(len(values))]
-    assert repr(found) == repr(values)
-    off = 0 if given_range.integer else 1e-12
-    assert [given_range.nearest(value + off) for value in values] == values
-
-
-def test_a_continuous_range_has_no_number_of_values():
-    assert Range("x", 0.0, 1.0).count is None
-    assert Range("x", 0.0, 1.0).nearest(0.123456789) == 0.123456789
