@@ -23,7 +23,7 @@ from hpo.home import Home
 from hpo.records import Objective, StudyCard
 from hpo.track import MlflowTracker, TrackingSettings, open_tracker
 home = Home(pathlib.Path(sys.argv[1]))
-card = StudyCard(sys.argv[2], sys.argv[2], Objective("loss"), "", {}, None)
+card = StudyCard(sys.argv[2], sys.argv[2], (Objective("loss"),), "", {}, None)
 open_tracker(TrackingSettings(), home, sys.argv[2]).start(card)
 """
 

@@ -69,7 +69,9 @@ def test_the_page_is_made_from_all_trials_and_once_at_the_end(study: Any, made: 
 
     def page(trials: Any) -> StudyPage:
         seen.append([trial.number for trial in trials])
-        return StudyPage(f"{len(trials)} trials", [CurvePoint(0, 0.5, 1.0)], finished=len(trials))
+        return StudyPage(
+            f"{len(trials)} trials", {"val_error": [CurvePoint(0, 0.5, 1.0)]}, finished=len(trials)
+        )
 
     with publishing(tracker, study, made.card, page=page, page_every_s=60) as publisher:
         wait_for(lambda: seen)

@@ -123,7 +123,7 @@ def test_publishing_twice_changes_nothing(place: Place, made: Any) -> None:
     tracker.start(made.card)
     pages = [TrialPage(made.trial(0), made.reports(0)), TrialPage(made.trial(1, State.RUNNING))]
     point = CurvePoint(0, 0.5, 1003.0)
-    study = StudyPage("text", [point], made.trial(0), 1)
+    study = StudyPage("text", {"val_error": [point]}, [made.trial(0)], 1)
     for _ in range(2):
         for page in pages:
             tracker.publish(page)
@@ -157,7 +157,7 @@ def test_values_that_are_not_finite_are_left_out(place: Place, made: Any, bad: f
     tracker.start(made.card)
     trial = dataclasses.replace(made.trial(0, State.DIVERGED), metrics={"val_error": bad})
     tracker.publish(TrialPage(trial, [Report(1, {"val_error": 0.5, "loss": bad}, 1001.0)]))
-    tracker.study_page(StudyPage("", [CurvePoint(0, bad, 1001.0)]))
+    tracker.study_page(StudyPage("", {"val_error": [CurvePoint(0, bad, 1001.0)]}))
     parents, children = place.look()
     assert children[0].history == {"val_error": [(1, 0.5)]}
     assert parents[0].history == {}
@@ -170,7 +170,7 @@ def test_a_final_metric_that_differs_from_the_last_report_stands_after_it(
     tracker = place.reopen()
     tracker.start(made.card)
     trial = dataclasses.replace(
-        made.trial(0), value=0.1, metrics={"val_error": 0.1, "test_error": 0.2}
+        made.trial(0), values=(0.1,), metrics={"val_error": 0.1, "test_error": 0.2}
     )
     tracker.publish(TrialPage(trial, made.reports(0, 2)))
     _, children = place.look()
@@ -199,9 +199,9 @@ def test_the_study_shows_progress_best_and_end(place: Place, made: Any, tmp_path
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "best.yaml").write_text("lr: 0.01\n")
     curve = [CurvePoint(0, 0.5, 1001.0), CurvePoint(1, 0.4, 1002.0)]
-    tracker.study_page(StudyPage("# So far", curve[:1], made.trial(0), 1))
+    tracker.study_page(StudyPage("# So far", {"val_error": curve[:1]}, [made.trial(0)], 1))
     branch = dataclasses.replace(made.trial(1), params={"optimizer.beta": 0.9})
-    tracker.study_page(StudyPage("# Now", curve, branch, 2, tmp_path / "report"))
+    tracker.study_page(StudyPage("# Now", {"val_error": curve}, [branch], 2, artifacts=tmp_path / "report"))
     tracker.finish(Ending.STOPPED)
     parents, _ = place.look()
     tags = parents[0].tags
