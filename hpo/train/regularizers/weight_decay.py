@@ -28,7 +28,9 @@ class WeightDecay(Regularizer):
     )
 
     strength: Annotated[float, PerLane(neutral=0.0)] = Field(
-        ge=0, le=10, description="decay per unit of learning rate; weights only, not biases"
+        ge=0,
+        le=10,
+        description="lambda, or its product with the learning rate; weights only, not biases",
     )
     decay_rule: Literal["coefficient", "product"] = Field(
         "coefficient",

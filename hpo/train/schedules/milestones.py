@@ -10,9 +10,7 @@ from pydantic import AfterValidator, Field
 
 def _in_order(milestones: tuple[float, ...]) -> tuple[float, ...]:
     if any(first >= second for first, second in pairwise(milestones)):
-        raise ValueError(
-            f"milestones must increase, got {list(milestones)}; sort them and write each once"
-        )
+        raise ValueError("milestones must increase, so sort them and write each once")
     return milestones
 
 
