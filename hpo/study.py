@@ -145,7 +145,7 @@ def run(
     home = Home.at(home)
     home.make()
     folder = home.study(study.name)
-    with _running(folder):
+    with _running(folder), _logging(folder):
         if not _is_complete(study, folder):
             check_trainable(study)
         card = frozen.freeze(study, home, extend)
@@ -207,7 +207,7 @@ def load_study(name: str, home: str | Path | Home | None = None) -> StudyResult:
     kept, front = read_kept(folder), best_trials(records, file.objectives)
     finished = sum(t.state is not State.RUNNING for t in records)
     limits = Limits(file.budget, file.objectives, records)
-    current = kept and [k.trial for k in kept.best] == [t.number for t in front]
+    current = kept is not None and kept.numbers == tuple(t.number for t in front)
     return StudyResult(
         name=name,
         objectives=file.objectives,
@@ -284,6 +284,21 @@ def _running(folder: StudyFolder) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def _logging(folder: StudyFolder) -> Iterator[None]:
+    """What the project says of this run is kept beside the record."""
+    project = logging.getLogger("hpo")
+    project.setLevel(logging.INFO)
+    handler = logging.FileHandler(folder.log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    project.addHandler(handler)
+    try:
+        yield
+    finally:
+        project.removeHandler(handler)
+        handler.close()
+
+
 def _say_what_is_known(study: Study, folder: StudyFolder) -> None:
     search = study.file.search
     chosen = samplers.choice(
@@ -309,7 +324,7 @@ def check_trainable(study: Study) -> None:
 def keep_best(study: Study, folder: StudyFolder, progress: Progress) -> None:
     """Writes down the best config so far, when there is a better one."""
     best, kept = list(progress.best), read_kept(folder)
-    if best and (kept is None or [k.trial for k in kept.best] != [t.number for t in best]):
+    if best and (kept is None or kept.numbers != tuple(t.number for t in best)):
         write_kept(report.as_kept(study, best, progress.finished, complete=False), folder)
 
 
@@ -336,7 +351,8 @@ def finish(
         or (_test(study, folder, trial) if progress.done else {})
         for trial in front
     }
-    kept = kept.with_tests(tests)
+    tested = [k.model_copy(update={"test": tests[k.trial]}) for k in kept.best]
+    kept = kept.model_copy(update={"best": tested})
     write_kept(kept, folder)
     with frozen.reading(folder) as record:
         assert record is not None, "there are trials"
