@@ -248,9 +248,7 @@ class Workers(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._alive[trial.trial_id] = trial
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Any], trial: Any, **info: Any
-    ) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._alive.pop(trial.trial_id, None)
         self._coordinator.worker_ended(trial.trial_id, died=False)
 

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.budget import Spending
 from hpo.records import Objectives, Outcome, State, TrialRecord
-from hpo.search.journal import Journal
+from hpo.search.journal.base import Journal
 from hpo.search.samplers import Proposal, to_optuna
 from hpo.space import Parameter
 
