@@ -159,7 +159,7 @@ class Coordinator:
         self._asking = threading.Lock()  # one draw at a time; reports go on meanwhile
         self._lock = FileLock(folder.root / "record.lock", PREDECESSOR_SECONDS)
         file = self.study.file
-        self._record = frozen.open_record(folder, file.pruner.make())
+        self._record = frozen.open_record(folder, writable=True)
         self._ledger = Ledger(self._record.spent, file.resources.cpus, file.resources.gpus)
         known = frozen.read_known(folder)
         self._draws = Draws(
