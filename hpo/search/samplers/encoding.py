@@ -16,13 +16,12 @@ from optuna.distributions import (
 )
 
 from hpo.records import Json
-from hpo.search.samplers.scales import external, internal, internal_bounds, scale
 from hpo.space import Choices, Parameter
 
 
 def optuna_name(parameter: Parameter) -> str:
     """The parameter's name in Optuna's study."""
-    if isinstance(parameter, Choices) or scale(parameter) != "complement":
+    if isinstance(parameter, Choices) or parameter.scale != "complement":
         return parameter.name
     return f"1 - {parameter.name}"
 
@@ -31,8 +30,8 @@ def distribution(parameter: Parameter) -> BaseDistribution:
     """The parameter's range or choices."""
     if isinstance(parameter, Choices):
         return CategoricalDistribution(parameter.labels)
-    low, high = internal_bounds(parameter)
-    log = scale(parameter) != "linear"
+    low, high = parameter.internal_bounds
+    log = parameter.scale != "linear"
     if parameter.integer:
         return IntDistribution(int(low), int(high), log, int(parameter.step or 1))
     return FloatDistribution(low, high, log, parameter.step)
@@ -55,7 +54,7 @@ def to_optuna(
         parameter = parameters[name]
         known_as = optuna_name(parameter)
         distributions[known_as] = distribution(parameter)
-        values[known_as] = value if isinstance(parameter, Choices) else internal(parameter, value)
+        values[known_as] = value if isinstance(parameter, Choices) else parameter.internal(value)
     return values, distributions
 
 
@@ -63,4 +62,4 @@ def from_optuna(parameter: Parameter, value: Any) -> float:
     """The value of a range, or the index of an option, for what an Optuna sampler drew."""
     if isinstance(parameter, Choices):
         return parameter.labels.index(value)
-    return external(parameter, value)
+    return parameter.external(value)

@@ -11,7 +11,6 @@ from scipy.stats import qmc
 
 from hpo.search import grid
 from hpo.search.samplers.base import ATTEMPTS, Proposal, Proposer, nothing_valid
-from hpo.search.samplers.scales import from_unit
 from hpo.seeds import derive
 from hpo.space import Choices, Draw, Parameter, Space
 
@@ -104,7 +103,7 @@ class Sobol(Proposer):
             u = coordinates[self._dimension[parameter.name]]
             if isinstance(parameter, Choices):
                 return int(u * len(parameter.options))
-            return from_unit(parameter, u)
+            return parameter.from_unit(u)
 
         return self.space.draw(choose), used
 
