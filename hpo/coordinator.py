@@ -362,7 +362,7 @@ class Coordinator:
         left = bool(self._waiting or self._unclaimed) or self._may_ask()
         return Progress(
             total=self._total(),
-            counts=dict(self._counts),
+            counts=dict(+self._counts),
             best=tuple(self._limits.best),
             started=self._started,
             finished_here=self._finished() - self._finished_before,

@@ -130,6 +130,10 @@ class Record:
     def origin(self, number: int) -> Origin:
         return _origin(self.told(number))
 
+    def curves(self) -> dict[int, Mapping[int, float]]:
+        """The first objective by step, of every trial that has reported."""
+        return {t.number: t.intermediate_values for t in self._all() if t.intermediate_values}
+
     def open(
         self, proposal: Proposal, origin: Origin, parameters: Mapping[str, Parameter]
     ) -> TrialRecord:
