@@ -125,8 +125,6 @@ def best_line(best: tuple[TrialRecord, ...], objectives: Objectives) -> str:
     return ", ".join(shown)
 
 
-def _leader(
-    best: tuple[TrialRecord, ...], objective: Objective, index: int
-) -> tuple[float, int]:
+def _leader(best: tuple[TrialRecord, ...], objective: Objective, index: int) -> tuple[float, int]:
     first = min(best, key=lambda trial: (objective.rank(trial.values[index]), trial.number))
     return first.values[index], first.number

@@ -44,7 +44,10 @@ def markdown(
     else:
         parts += _front(summary, tests or {})
     if summary.spent.worker_seconds:
-        parts += ["## Spent", _table([("spent on", "time", "share"), *spending.rows(summary.spent)])]
+        parts += [
+            "## Spent",
+            _table([("spent on", "time", "share"), *spending.rows(summary.spent)]),
+        ]
     if audit is not None:
         parts += _audit(audit)
     return "\n\n".join(parts) + "\n"
@@ -70,9 +73,7 @@ def _progress(summary: Summary, total: int | None) -> str:
     return f"**{summary.finished}{of_total} trials**{time}: {counts}."
 
 
-def _best(
-    summary: Summary, ranges: Mapping[str, Range], test: Mapping[str, float]
-) -> list[str]:
+def _best(summary: Summary, ranges: Mapping[str, Range], test: Mapping[str, float]) -> list[str]:
     metric, best = summary.objectives[0].metric, summary.best[0]
     parts = [f"## Best: trial {best.number}, {_code(metric)} {digits(best.value)}"]
     if test:

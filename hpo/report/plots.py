@@ -63,7 +63,9 @@ def optimization_history(
             linewidth=1.8,
             label=f"best so far ({digits(curve[-1].value)})",
         )
-    scale = figures.scale([t.value for group in points.values() for t in group if t.value is not None])
+    scale = figures.scale(
+        [t.value for group in points.values() for t in group if t.value is not None]
+    )
     axes.set_yscale(scale)
     axes.margins(y=0.12)
     axes.set_xlabel("trial")
@@ -174,7 +176,9 @@ def parameter_importance(importances: Mapping[str, float], out_stem: Path) -> li
 
     page, axes = figures.axes_of(1.2 + 0.36 * len(largest))
     bars = axes.barh(range(len(names)), values, color=figures.BAR_COLOUR, height=0.65)
-    axes.bar_label(bars, [f"{value:.2f}" for value in values], padding=4, fontsize=9, color=figures.GREY)
+    axes.bar_label(
+        bars, [f"{value:.2f}" for value in values], padding=4, fontsize=9, color=figures.GREY
+    )
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.margins(x=0.1)

@@ -13,10 +13,9 @@ from rich.table import Table
 from hpo.errors import InputError
 from hpo.records import Json
 from hpo.report.words import digits, params_line
-from hpo.space import Choices, Draw, Located, Parameter, Range
+from hpo.space import Choices, Draw, Located, Parameter
 from hpo.space.messages import did_you_mean
 from hpo.studyfile import Study
-
 
 _SCALES = {"linear": "linear", "log": "log", "complement": "log of 1 - value"}
 

@@ -201,7 +201,9 @@ def test_the_study_shows_progress_best_and_end(place: Place, made: Any, tmp_path
     curve = [CurvePoint(0, 0.5, 1001.0), CurvePoint(1, 0.4, 1002.0)]
     tracker.study_page(StudyPage("# So far", {"val_error": curve[:1]}, [made.trial(0)], 1))
     branch = dataclasses.replace(made.trial(1), params={"optimizer.beta": 0.9})
-    tracker.study_page(StudyPage("# Now", {"val_error": curve}, [branch], 2, artifacts=tmp_path / "report"))
+    tracker.study_page(
+        StudyPage("# Now", {"val_error": curve}, [branch], 2, artifacts=tmp_path / "report")
+    )
     tracker.finish(Ending.STOPPED)
     parents, _ = place.look()
     tags = parents[0].tags
