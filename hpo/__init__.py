@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from hpo.trainable import Trainable as Trainable
     from hpo.trainable import Trial as Trial
     from hpo.trainable import TrialStopped as TrialStopped
+    from hpo.trainable import deterministic as deterministic
 
 __version__ = "0.1.0"
 
@@ -28,6 +29,7 @@ _WHERE = {
     "Trainable": "hpo.trainable",
     "Trial": "hpo.trainable",
     "TrialStopped": "hpo.trainable",
+    "deterministic": "hpo.trainable",
     "load_best": "hpo.report.best",
     "load_study": "hpo.study",
     "run": "hpo.study",

@@ -104,8 +104,16 @@ def run(
     sets: SetOption = None,
     trials: TrialsOption = None,
     inline: Annotated[bool, typer.Option("--inline", help="In this process, without Ray.")] = False,
+    extend: Annotated[
+        bool,
+        typer.Option("--extend", help="The space has grown: wider ranges or more choices."),
+    ] = False,
 ) -> None:
     """Run a study here with live progress. Run it again to continue it."""
+    import logging
+
+    from rich.logging import RichHandler
+
     from hpo import study as studies
     from hpo import studyfile
     from hpo.report import status
@@ -115,10 +123,12 @@ def run(
     command = shlex.join(["hpo", *sys.argv[1:]])
     # Bound to this stdout: while Ray works, sys.stdout is the engine's log.
     console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+    notes = RichHandler(console=console, show_time=False, show_level=False, show_path=False)
+    logging.getLogger("hpo").addHandler(notes)
     view = LiveView(console, checked.name, checked.objectives)
     try:
         with view:
-            result = studies.run(checked, inline=inline, observer=view.show)
+            result = studies.run(checked, inline=inline, extend=extend, observer=view.show)
     except KeyboardInterrupt:
         out.print(f"stopped at once; nothing that finished is lost; to continue: {command}")
         sys.exit(INTERRUPTED)

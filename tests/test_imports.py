@@ -17,14 +17,16 @@ FILES = sorted((ROOT / "hpo").rglob("*.py"))
 LAYERS = [
     ["hpo.cli"],
     ["hpo.study"],
-    ["hpo.frozen", "hpo.report"],
+    ["hpo.report"],
     ["hpo.coordinator"],
+    ["hpo.frozen"],
     ["hpo.studyfile", "hpo.schema"],
     ["hpo.search", "hpo.execute", "hpo.track", "hpo.train"],
     ["hpo.trainable"],
     ["hpo.space"],
     [
         *("hpo.records", "hpo.home", "hpo.metric_log", "hpo.seeds", "hpo.settings"),
+        *("hpo.budget", "hpo.ledger", "hpo.limits"),
         *("hpo.differences", "hpo.files", "hpo.lock", "hpo.lazy", "hpo.errors"),
     ],
 ]

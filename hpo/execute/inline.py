@@ -13,5 +13,5 @@ def run(setup: Setup, channel: Channel) -> None:
 
     There is one process and nobody to place it: the study's `resources` do not apply.
     """
-    setup = replace(setup, isolate=False, capture=False)
+    setup = replace(setup, isolate=False, capture=False, heartbeat_seconds=None)
     work(setup, trainables.load(setup.trainable, setup.folder), channel, worker="inline")

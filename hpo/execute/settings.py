@@ -24,3 +24,8 @@ class ResourceSettings(Settings):
         description="a worker that gives no sign of life for so long is replaced, and its trial "
         "runs again from its checkpoint",
     )
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Between two signs of life of a worker."""
+        return min(5.0, self.lease_seconds / 4)

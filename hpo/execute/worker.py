@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback as tracebacks
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from hpo.home import StudyFolder
-from hpo.records import Decision, Outcome, Report, State, TrialSpec
+from hpo.records import TIMED_OUT, Decision, Outcome, Report, State, TrialSpec
 from hpo.space import typed
 from hpo.trainable import Trainable, Trial, TrialStopped, check_metrics
 
@@ -23,6 +24,9 @@ class Channel(Protocol):
 
     def next_trial(self, worker: str) -> TrialSpec | None:
         """A trial for this worker, which by asking says that it runs none; `None`: none is left."""
+
+    def alive(self, worker: str, number: int | None, lease: str) -> None:
+        """A sign of life, with the trial that the worker holds, if any."""
 
     def report(self, number: int, lease: str, report: Report) -> Decision: ...
 
@@ -39,6 +43,7 @@ class Setup:
         study: where checkpoints go.
         isolate: one trial a process.
         capture: what a trial prints goes to a file in its folder; for processes without a terminal.
+        heartbeat_seconds: between two signs of life; `None` where there is nobody to watch.
     """
 
     trainable: str
@@ -46,6 +51,7 @@ class Setup:
     study: StudyFolder
     isolate: bool = False
     capture: bool = False
+    heartbeat_seconds: float | None = None
 
 
 class ChannelLost(BaseException):
@@ -54,13 +60,16 @@ class ChannelLost(BaseException):
 
 def work(setup: Setup, trainable: Trainable, channel: Channel, worker: str) -> None:
     """Runs trials until none are left, or just one in an isolated worker."""
-    while spec := channel.next_trial(worker):
-        with _output(setup, spec.number):
-            outcome = run_trial(setup, trainable, spec, channel)
-        if outcome is not None:
-            channel.finish(spec.number, spec.lease, outcome)
-        if setup.isolate:
-            return
+    with _heartbeat(setup, channel, worker) as held:
+        while spec := channel.next_trial(worker):
+            held[:] = [spec]
+            with _output(setup, spec.number):
+                outcome = run_trial(setup, trainable, spec, channel)
+            if outcome is not None:
+                channel.finish(spec.number, spec.lease, outcome)
+            held.clear()
+            if setup.isolate:
+                return
 
 
 def run_trial(
@@ -95,6 +104,29 @@ def run_trial(
 
 
 @contextmanager
+def _heartbeat(setup: Setup, channel: Channel, worker: str) -> Iterator[list[TrialSpec]]:
+    """Gives signs of life from a thread of its own: a step may take long. Yields where to put the
+    trial that the worker holds."""
+    held: list[TrialSpec] = []
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(setup.heartbeat_seconds):
+            spec = next(iter(held), None)
+            with suppress(Exception):  # a coordinator that is being started again; the next counts
+                channel.alive(worker, spec.number if spec else None, spec.lease if spec else "")
+
+    if setup.heartbeat_seconds is None:
+        yield held
+        return
+    threading.Thread(target=beat, name="hpo-heartbeat", daemon=True).start()
+    try:
+        yield held
+    finally:
+        over.set()
+
+
+@contextmanager
 def _output(setup: Setup, number: int) -> Iterator[None]:
     if not setup.capture:
         yield
@@ -120,6 +152,7 @@ def _output(setup: Setup, number: int) -> Iterator[None]:
 _STOPPED: dict[Decision, Callable[[], Outcome | None]] = {
     Decision.PRUNE: lambda: Outcome(State.PRUNED, {}, "stopped by the pruner"),
     Decision.DIVERGE: lambda: Outcome(State.DIVERGED, {}, "a loss or the objective was not finite"),
+    Decision.TIME_OUT: lambda: TIMED_OUT,
     Decision.PAUSE: lambda: None,
 }
 

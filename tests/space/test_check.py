@@ -150,7 +150,8 @@ BAD = {
     "a step too fine": (
         E + "lr: {low: 0.1, high: 1, step: 5e-324}",
         [
-            "2:31: space.lr: step must be at least 2**-53 of the ends and of high - low, got step=5e-324"
+            "2:31: space.lr: step must be at least 2**-53 of the ends and of high - low, got"
+            " step=5e-324"
         ],
     ),
     "log in words": (

@@ -3,52 +3,28 @@
 from __future__ import annotations
 
 import json
-import random
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trees import CONTINUOUS, stepped_ranges, trees
+from trees import SPACES, anyhow, as_chosen, space
 
-from hpo.space import Choices, Parameter, Space, check, parse
 from hpo.space.tree import labels
-
-TREES = trees(stepped_ranges() | CONTINUOUS)
-
-
-def space(tree: dict[str, Any]) -> Space:
-    return check(parse(json.dumps(tree), "s.yaml"), None)
-
-
-def anyhow(seed: int):
-    rng = random.Random(seed)
-
-    def choose(parameter: Parameter) -> float:
-        if isinstance(parameter, Choices):
-            return rng.randrange(len(parameter.options))
-        return rng.uniform(parameter.low, parameter.high)
-
-    return choose
 
 
 @settings(max_examples=150, deadline=None)
-@given(TREES, st.integers(0, 9))
+@given(SPACES, st.integers(0, 9))
 def test_params_rebuild_their_config(tree, seed):
     found = space(tree)
     drawn = found.draw(anyhow(seed))
-
-    def as_before(parameter: Parameter) -> float:
-        value = drawn.params[parameter.name]
-        return parameter.labels.index(value) if isinstance(parameter, Choices) else value
-
-    again = found.draw(as_before)
+    chosen = as_chosen(found, drawn.params)
+    again = found.draw(lambda parameter: chosen[parameter.name])
     assert json.dumps(again.config) == json.dumps(drawn.config)
     assert again.params == drawn.params
 
 
 @settings(max_examples=150, deadline=None)
-@given(TREES, st.integers(0, 9))
+@given(SPACES, st.integers(0, 9))
 def test_json_changes_nothing_in_a_config(tree, seed):
     drawn = space(tree).draw(anyhow(seed))
     for data in (drawn.config, dict(drawn.params)):
@@ -56,7 +32,7 @@ def test_json_changes_nothing_in_a_config(tree, seed):
 
 
 @settings(max_examples=150, deadline=None)
-@given(TREES, st.integers(0, 9))
+@given(SPACES, st.integers(0, 9))
 def test_exactly_the_parameters_whose_branch_was_chosen_are_drawn(tree, seed):
     found = space(tree)
     drawn = found.draw(anyhow(seed))
@@ -71,7 +47,7 @@ def test_exactly_the_parameters_whose_branch_was_chosen_are_drawn(tree, seed):
 
 
 @settings(max_examples=150, deadline=None)
-@given(TREES)
+@given(SPACES)
 def test_names_of_parameters_are_unique(tree):
     names = [here.parameter.name for here in space(tree).parameters]
     assert len(set(names)) == len(names)
