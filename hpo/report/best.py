@@ -38,7 +38,7 @@ class KeptTrial(Settings):
     trial: int
     values: tuple[float, ...]
     metrics: dict[str, float]
-    test: dict[str, float] = {}
+    test: dict[str, float] = Field(default_factory=dict)
     config: dict[str, Any]
 
 

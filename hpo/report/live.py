@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -10,9 +11,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpo.coordinator import Progress
 from hpo.records import Objective, Objectives, State, TrialRecord
 from hpo.report.words import count, duration, params_line
+
+if TYPE_CHECKING:
+    from hpo.coordinator import Progress
 
 LINE_EVERY_S = 5.0
 """Between two plain lines, unless there is a new best."""

@@ -71,7 +71,7 @@ class StudyPage:
     curves: Mapping[str, Sequence[CurvePoint]] = field(default_factory=dict)
     best: Sequence[TrialRecord] = ()
     finished: int = 0
-    spent: Spending = Spending()
+    spent: Spending = field(default_factory=Spending)
     time: float = 0.0
     artifacts: Path | None = None
 

@@ -184,7 +184,7 @@ def spent_points(page: StudyPage) -> list[Point]:
         **{state.value: spent.busy_seconds.get(state, 0.0) for state in State},
     }
     # Time of trials that still run goes elsewhere once they have ended: back to zero, too.
-    always = ("wall", State.RUNNING.value)
+    always = ("wall", "idle", State.RUNNING.value)
     return [
         Point(f"spent_{name}_hours", spent_on / 3600, int(spent.wall_seconds), page.time)
         for name, spent_on in seconds.items()

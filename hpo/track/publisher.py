@@ -169,5 +169,7 @@ class Publisher:
 
 
 def _one_line(error: Exception) -> str:
-    text = contents.cut(str(error).strip().partition("\n")[0], 200)
+    text = str(error).strip().partition("\n")[0]
+    if len(text) > 200:  # which call it was stands in front, what went wrong at the end
+        text = f"{text[:80]}…{text[-119:]}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
