@@ -72,6 +72,7 @@ def load(folder: Path, text: str | bytes) -> Study:
 def dumped(data: Any) -> str:
     writer, stream = YAML(typ="safe"), io.StringIO()
     writer.sort_base_mapping_type_on_output = False
+    writer.allow_unicode = False  # it would write U+0085 as it is, which reads as a line break
     writer.dump(data, stream)
     return stream.getvalue()
 
@@ -205,6 +206,7 @@ def only_refuses(act: Any) -> None:
 @example("space: &s {a: *s}")
 @example("{'': 1}")
 @example("a: &a 1\nb: &a 2")
+@example(json.dumps({**STUDY, "trainable": "x" * 300 + ":train"}))
 def test_any_text_is_a_study_or_refused(folder, text):
     only_refuses(lambda: load(folder, text))
 
