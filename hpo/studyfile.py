@@ -5,6 +5,7 @@ Nothing here loads torch, ray, optuna or mlflow: a study file is checked in a fr
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,10 +148,10 @@ def locate(study: str | Path) -> Path:
         InputError: there is neither.
     """
     path = Path(study)
-    if path.is_file():
+    if os.path.isfile(path):  # `Path.is_file` raises for a name too long for the file system
         return path
     by_name = shipped("studies") / f"{study}.yaml"
-    if len(path.parts) == 1 and by_name.is_file():
+    if len(path.parts) == 1 and os.path.isfile(by_name):
         return by_name
     names = sorted(p.stem for p in shipped("studies").glob("*.yaml"))
     raise InputError(
