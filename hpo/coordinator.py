@@ -295,16 +295,12 @@ class Coordinator:
         if not died:
             return
         self._deaths += 1
-        if lost is not None:
-            self._losses[lost] += 1
-            if out_of_memory:
-                self._waiting.remove(lost)
-                reason = "its worker was killed, the machine was out of memory"
-                self._close(lost, Outcome(State.OUT_OF_MEMORY, {}, reason), [])
-            elif self._losses[lost] >= MAX_LOSSES:
-                self._waiting.remove(lost)
-                reason = f"its worker died {MAX_LOSSES} times while running it"
-                self._close(lost, Outcome(State.FAILED, {}, reason), [])
+        if lost is not None and out_of_memory:
+            self._waiting.remove(lost)
+            reason = "its worker was killed, the machine was out of memory"
+            self._close(lost, Outcome(State.OUT_OF_MEMORY, {}, reason), [])
+        elif lost is not None:
+            self._count_loss(lost, "died")
         elif self._deaths >= MAX_DEATHS:
             self._fail(
                 StudyFailed(
@@ -328,7 +324,9 @@ class Coordinator:
             self._heard.setdefault(worker, now)
         silent = [w for w, heard in self._heard.items() if now - heard > lease_seconds]
         for worker in silent:
-            self._take_back(worker)
+            lost = self._take_back(worker)
+            if lost is not None:
+                self._count_loss(lost, "fell silent")
         deaf = []
         for number, lease in list(self._leases.items()):
             if self._overtime(number) > OVERTIME_SECONDS:
@@ -502,6 +500,14 @@ class Coordinator:
                 self._waiting.append(number)
                 return number
         return None
+
+    def _count_loss(self, number: int, how: str) -> None:
+        """Gives up a trial that waits, if it has cost too many workers."""
+        self._losses[number] += 1
+        if self._losses[number] >= MAX_LOSSES:
+            self._waiting.remove(number)
+            reason = f"its worker {how} {MAX_LOSSES} times while running it"
+            self._close(number, Outcome(State.FAILED, {}, reason), [])
 
     def _close(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 
 from hpo.budget import Spending
@@ -35,8 +35,10 @@ class Ledger:
         self._workers: dict[str, float] = {}
         self._worker_seconds = 0.0
         self._trials: dict[int, float] = {}
-        self._earlier: Counter[int] = Counter()  # seconds of executions that were cut short
-        self._busy: Counter[State] = Counter()
+        self._earlier: defaultdict[int, float] = defaultdict(
+            float
+        )  # seconds of executions that were cut short
+        self._busy: defaultdict[State, float] = defaultdict(float, before.busy_seconds)
 
     def worker_seen(self, worker: str) -> None:
         now = self._clock()
@@ -73,10 +75,9 @@ class Ledger:
 
     def spent(self) -> Spending:
         now = self._clock()
-        busy = Counter(self._before.busy_seconds)
-        busy.update(self._busy)
         unfinished = sum(now - began for began in self._trials.values())
-        busy[State.RUNNING] += unfinished + sum(self._earlier.values())
+        unfinished += sum(self._earlier.values()) + self._busy[State.RUNNING]
+        busy = {**self._busy, State.RUNNING: unfinished}
         here = self._worker_seconds + sum(now - began for began in self._workers.values())
         wall = self._wall_seconds + (now - self._at_work_since if self._workers else 0.0)
         return Spending(

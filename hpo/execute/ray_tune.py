@@ -124,7 +124,7 @@ def start_coordinator(kind: type[C], folder: StudyFolder) -> C:
 
     # Workers that wait for a draw have a thread of their own: reports go on meanwhile.
     actor = (
-        ray.remote(concurrency_groups={_ASKING: 1})(Restartable)
+        ray.remote(concurrency_groups={_ASKING: 1})(Restartable)  # type: ignore[call-overload]
         .options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
         .remote(folder)
     )

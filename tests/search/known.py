@@ -90,9 +90,7 @@ class Known:
         earlier(self.study)
         self.offset = len(self.study.trials)
         search = SearchSettings(sampler=sampler, seed=seed)
-        self.proposer = proposer(
-            self.space, search, objectives=len(directions), pruner=pruner
-        )
+        self.proposer = proposer(self.space, search, objectives=len(directions), pruner=pruner)
         self.proposals: list[Proposal] = []
         self.given: list[Mapping[str, float]] = []
         self.events: list[Event] = []

@@ -153,7 +153,9 @@ def test_what_is_given_is_taken_and_the_rest_is_chosen(sampler):
     assert part.draw.config["lr"] == 0.125
     assert part.draw.config["optimizer"]["kind"] == "adam"
     assert part.draw.config["optimizer"]["beta"] in (0.9, 0.99)
-    whole = known.ask({"lr": 0.5, "width": 16, "act": 0, "optimizer": 0, "optimizer.sgd.momentum": 0.1})
+    whole = known.ask(
+        {"lr": 0.5, "width": 16, "act": 0, "optimizer": 0, "optimizer.sgd.momentum": 0.1}
+    )
     assert whole.draw.config == {
         "lr": 0.5,
         "width": 16,
@@ -266,7 +268,11 @@ def test_a_grid_passes_over_what_was_tried_and_what_the_model_rejects():
     study = optuna.create_study()
     study.ask()
     grid = proposer(
-        space, SearchSettings(sampler="grid"), objectives=1, pruner=Known("grid", GRID)._options["pruner"], tried=tried
+        space,
+        SearchSettings(sampler="grid"),
+        objectives=1,
+        pruner=Known("grid", GRID)._options["pruner"],
+        tried=tried,
     )
     position, found = -1, []
     while grid.has_next(position):
@@ -325,7 +331,8 @@ def test_auto_says_what_it_chose_and_why():
 
 
 @pytest.mark.parametrize(
-    ("tree", "pruner", "then"), [(SQUARE, None, "gp"), (SQUARE, Asha(), "tpe"), (BRANCHES, None, "tpe")]
+    ("tree", "pruner", "then"),
+    [(SQUARE, None, "gp"), (SQUARE, Asha(), "tpe"), (BRANCHES, None, "tpe")],
 )
 def test_auto_does_what_it_says(tree, pruner, then):
     """Its first points are those of qmc, and the next is that of the sampler it names."""
@@ -338,7 +345,5 @@ def test_auto_does_what_it_says(tree, pruner, then):
     auto.run(12, bowl)
     known = auto.reopen()
     settings = SearchSettings(sampler=then)
-    known.proposer = proposer(
-        known.space, settings, objectives=1, pruner=known._options["pruner"]
-    )
+    known.proposer = proposer(known.space, settings, objectives=1, pruner=known._options["pruner"])
     assert known.ask() == auto.ask()
