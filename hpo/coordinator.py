@@ -283,23 +283,15 @@ class Coordinator:
 
     @_locked
     @_writes(otherwise=None)
-    def worker_ended(self, worker: str, died: bool, out_of_memory: bool = False) -> None:
-        """Takes back what a worker held. A trial that keeps killing its workers is given up.
-
-        Args:
-            out_of_memory: whether the worker was killed since the machine ran out of memory.
-        """
+    def worker_ended(self, worker: str, died: bool) -> None:
+        """Takes back what a worker held. A trial that keeps killing its workers is given up."""
         lost = self._take_back(worker)
         self._heard.pop(worker, None)
         self._ledger.worker_ended(worker)
         if not died:
             return
         self._deaths += 1
-        if lost is not None and out_of_memory:
-            self._waiting.remove(lost)
-            reason = "its worker was killed, the machine was out of memory"
-            self._close(lost, Outcome(State.OUT_OF_MEMORY, {}, reason), [])
-        elif lost is not None:
+        if lost is not None:
             self._count_loss(lost, "died")
         elif self._deaths >= MAX_DEATHS:
             self._fail(

@@ -146,13 +146,11 @@ def test_failures_in_a_row_end_the_study_with_the_most_frequent_reason(open_stud
     assert again.next_trial("a").number == 3, "mended, it goes on"
 
 
-def test_a_worker_killed_for_memory_teaches_the_sampler(open_study):
+def test_a_trial_out_of_memory_teaches_the_sampler(open_study):
     coordinator = open_study()
     complete(coordinator, coordinator.next_trial("a"), 0.7)
     spec = coordinator.next_trial("a")
-    coordinator.worker_ended("a", died=True, out_of_memory=True)
-    ended = coordinator.changes(0)[1][spec.number]
-    assert ended.state is State.OUT_OF_MEMORY and "out of memory" in ended.reason
+    coordinator.finish(spec.number, spec.lease, Outcome(State.OUT_OF_MEMORY, {}, "full"))
     told = frozen.open_record(coordinator.folder).told(spec.number)
     assert (told.values, told.constraints) == ([0.7], {"out_of_memory": 1.0})
     assert coordinator.next_trial("b").number == 2

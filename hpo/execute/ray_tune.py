@@ -25,10 +25,12 @@ os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
 # On Linux Ray takes the machine's outward address even when told 127.0.0.1, and then every server
 # of its own listens on all interfaces. This is the switch by which it stays on loopback elsewhere.
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+# Workers watch the memory themselves: Tune ends with an exception when Ray kills one of them.
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 
 import ray
 from ray import tune
-from ray.exceptions import OutOfMemoryError, RayError
+from ray.exceptions import RayError
 from ray.tune.error import TuneError
 from ray.tune.search import Searcher
 
@@ -158,7 +160,11 @@ def run(setup: Setup, settings: ResourceSettings, workers: int, coordinator: Any
     What Tune says meanwhile goes to the study's engine log.
     """
     resources = {"cpu": settings.cpus, "gpu": settings.gpus}
-    setup = replace(setup, heartbeat_seconds=settings.heartbeat_seconds)
+    setup = replace(
+        setup,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        memory_limit=settings.memory_limit,
+    )
     watched = Workers(coordinator)
     with (
         tempfile.TemporaryDirectory(prefix="hpo-tune-") as scratch,
@@ -241,10 +247,7 @@ class Workers(tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._alive.pop(trial.trial_id, None)
-        error = trial.get_pickled_error()
-        self._coordinator.worker_ended(
-            trial.trial_id, died=True, out_of_memory=is_out_of_memory(error)
-        )
+        self._coordinator.worker_ended(trial.trial_id, died=True)
 
     def _watch(self) -> None:
         while not self._over.wait(WATCH_S):
@@ -257,11 +260,6 @@ class Workers(tune.Callback):
                 actor = alive[worker].temporary_state.ray_actor if worker in alive else None
                 if actor is not None:
                     ray.kill(actor)
-
-
-def is_out_of_memory(error: BaseException | None) -> bool:
-    """Whether Ray ended a worker since the machine was running out of memory."""
-    return isinstance(error, OutOfMemoryError) or "(OOM)" in str(error)
 
 
 def _worker(config: dict[str, Any], setup: Setup, cpus: int, coordinator: Channel) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hpo.execute import memory
 from hpo.home import StudyFolder
 from hpo.records import TIMED_OUT, Decision, Outcome, Report, State, TrialSpec
 from hpo.space import typed
@@ -42,7 +43,7 @@ class Supervised(Channel, Protocol):
     def finished(self) -> bool:
         """Whether no worker will be needed any more."""
 
-    def worker_ended(self, worker: str, died: bool, out_of_memory: bool = False) -> None:
+    def worker_ended(self, worker: str, died: bool) -> None:
         """Takes back what the worker held."""
 
     def overdue(self, workers: Sequence[str]) -> tuple[str, ...]:
@@ -60,6 +61,7 @@ class Setup:
         isolate: one trial a process.
         capture: what a trial prints goes to a file in its folder; for processes without a terminal.
         heartbeat_seconds: between two signs of life; `None` where there is nobody to watch.
+        memory_limit: share of the machine's memory at which the largest worker ends; 1: never.
     """
 
     trainable: str
@@ -68,6 +70,7 @@ class Setup:
     isolate: bool = False
     capture: bool = False
     heartbeat_seconds: float | None = None
+    memory_limit: float = 1.0
 
 
 class ChannelLost(BaseException):
@@ -76,7 +79,8 @@ class ChannelLost(BaseException):
 
 def work(setup: Setup, trainable: Trainable, channel: Channel, worker: str) -> None:
     """Runs trials until none are left, or just one in an isolated worker."""
-    with _heartbeat(setup, channel, worker) as held:
+    held: list[TrialSpec] = []
+    with _heartbeat(setup, channel, worker, held), _memory(setup, channel, held):
         while spec := channel.next_trial(worker):
             held[:] = [spec]
             with _output(setup, spec.number):
@@ -120,24 +124,52 @@ def run_trial(
 
 
 @contextmanager
-def _heartbeat(setup: Setup, channel: Channel, worker: str) -> Iterator[list[TrialSpec]]:
-    """Gives signs of life from a thread of its own: a step may take long. Yields where to put the
-    trial that the worker holds."""
-    held: list[TrialSpec] = []
-    over = threading.Event()
+def _heartbeat(
+    setup: Setup, channel: Channel, worker: str, held: Sequence[TrialSpec]
+) -> Iterator[None]:
+    """Gives signs of life, with the trial that the worker holds: a step may take long."""
 
     def beat() -> None:
-        while not over.wait(setup.heartbeat_seconds):
-            spec = next(iter(held), None)
-            with suppress(Exception):  # a coordinator that is being started again; the next counts
-                channel.alive(worker, spec.number if spec else None, spec.lease if spec else "")
+        spec = next(iter(held), None)
+        with suppress(Exception):  # a coordinator that is being started again; the next counts
+            channel.alive(worker, spec.number if spec else None, spec.lease if spec else "")
 
-    if setup.heartbeat_seconds is None:
-        yield held
-        return
-    threading.Thread(target=beat, name="hpo-heartbeat", daemon=True).start()
+    with _every(setup.heartbeat_seconds, beat):
+        yield
+
+
+@contextmanager
+def _memory(setup: Setup, channel: Channel, held: Sequence[TrialSpec]) -> Iterator[None]:
+    """Ends the trial and this process when the machine's memory is full and this one has most."""
+
+    def look() -> None:
+        share = memory.share_in_use()
+        if share < setup.memory_limit or not held or not memory.is_largest():
+            return
+        (spec,) = held
+        reason = (
+            f"{share:.0%} of the machine's memory were in use, most of it by this trial's worker"
+        )
+        channel.finish(spec.number, spec.lease, Outcome(State.OUT_OF_MEMORY, {}, reason))
+        os._exit(1)
+
+    with _every(memory.LOOK_SECONDS if setup.memory_limit < 1 else None, look):
+        yield
+
+
+@contextmanager
+def _every(seconds: float | None, do: Callable[[], None]) -> Iterator[None]:
+    """Does something again and again, from a thread of its own."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(seconds):
+            do()
+
+    if seconds is not None:
+        threading.Thread(target=run, name="hpo-watch-worker", daemon=True).start()
     try:
-        yield held
+        yield
     finally:
         over.set()
 

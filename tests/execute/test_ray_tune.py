@@ -10,12 +10,12 @@ import time
 from collections import Counter
 from typing import Any
 
+import psutil
 import pytest
-from ray.exceptions import ActorDiedError, OutOfMemoryError
 from toys import lines
 
 from hpo.errors import ResourceError
-from hpo.execute import ray_tune
+from hpo.execute import memory
 from hpo.execute.ray_tune import count_workers
 from hpo.execute.settings import ResourceSettings
 from hpo.records import State
@@ -199,9 +199,15 @@ def test_a_trial_that_hangs_fails_at_its_time_limit(write_study, home):
     assert other.state is State.COMPLETE
 
 
-def test_an_end_by_ray_for_lack_of_memory_is_recognised():
-    assert ray_tune.is_out_of_memory(OutOfMemoryError("Task was killed"))
-    died = ActorDiedError("The actor died since its node was running low on memory (OOM).")
-    assert ray_tune.is_out_of_memory(died)
-    assert not ray_tune.is_out_of_memory(ActorDiedError("SYSTEM_ERROR"))
-    assert not ray_tune.is_out_of_memory(None)
+def test_a_trial_that_fills_the_memory_ends_as_that_and_its_worker_is_replaced(write_study, home):
+    limit = memory.share_in_use() + 0.1
+    eaten = int(0.25 * psutil.virtual_memory().total)
+    study = write_study(
+        trainable="toys:eat",
+        space={"bytes": {"choices": [eaten, 0]}},
+        search={"sampler": "grid"},
+        resources={"workers": 1, "memory_limit": limit},
+    )
+    large, small = run(study, home=home).trials
+    assert large.state is State.OUT_OF_MEMORY and "of the machine's memory" in large.reason
+    assert small.state is State.COMPLETE
