@@ -159,7 +159,7 @@ class Coordinator:
         self._asking = threading.Lock()  # one draw at a time; reports go on meanwhile
         self._lock = FileLock(folder.root / "record.lock", PREDECESSOR_SECONDS)
         file = self.study.file
-        self._record = frozen.open_record(folder, file.pruner.make(self.study.objectives[0]))
+        self._record = frozen.open_record(folder, writable=True)
         self._ledger = Ledger(self._record.spent, file.resources.cpus, file.resources.gpus)
         known = frozen.read_known(folder)
         self._draws = Draws(
@@ -362,7 +362,7 @@ class Coordinator:
         left = bool(self._waiting or self._unclaimed) or self._may_ask()
         return Progress(
             total=self._total(),
-            counts=dict(self._counts),
+            counts=dict(+self._counts),
             best=tuple(self._limits.best),
             started=self._started,
             finished_here=self._finished() - self._finished_before,

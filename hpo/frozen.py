@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hpo import studyfile
 from hpo.differences import differences
@@ -24,9 +23,6 @@ from hpo.search.known import Known, KnownTrial, compatible
 from hpo.search.record import Record
 from hpo.space import Document, OutsideSpace, extension, locate
 from hpo.studyfile import Study, StudyFile
-
-if TYPE_CHECKING:
-    import optuna
 
 SCHEMA = 2
 
@@ -117,8 +113,8 @@ def exists(folder: StudyFolder) -> bool:
     return journal_exists(spec["file"]["storage"], folder.journal, spec["id"])
 
 
-def open_record(folder: StudyFolder, pruner: optuna.pruners.BasePruner | None = None) -> Record:
-    """The study's record; for whoever writes it, with its pruner.
+def open_record(folder: StudyFolder, writable: bool = False) -> Record:
+    """The study's record.
 
     Raises:
         InputError: there is no such study, or its record cannot be read.
@@ -126,8 +122,8 @@ def open_record(folder: StudyFolder, pruner: optuna.pruners.BasePruner | None = 
     """
     spec = _read(folder)
     file = StudyFile.model_validate(spec["file"])
-    journal = open_journal(file.storage, folder.journal, spec["id"], writable=pruner is not None)
-    return Record(journal, file.objectives, pruner)
+    journal = open_journal(file.storage, folder.journal, spec["id"], writable)
+    return Record(journal, file.objectives, file.pruner.make() if writable else None)
 
 
 @contextmanager

@@ -30,7 +30,8 @@ class Ledger:
         self._cpus = cpus
         self._gpus = gpus
         self._clock = clock
-        self._began = clock()
+        self._wall_seconds = 0.0
+        self._at_work_since = 0.0
         self._workers: dict[str, float] = {}
         self._worker_seconds = 0.0
         self._trials: dict[int, float] = {}
@@ -38,11 +39,17 @@ class Ledger:
         self._busy: Counter[State] = Counter()
 
     def worker_seen(self, worker: str) -> None:
-        self._workers.setdefault(worker, self._clock())
+        now = self._clock()
+        if not self._workers:
+            self._at_work_since = now
+        self._workers.setdefault(worker, now)
 
     def worker_ended(self, worker: str) -> None:
         if worker in self._workers:
-            self._worker_seconds += self._clock() - self._workers.pop(worker)
+            now = self._clock()
+            self._worker_seconds += now - self._workers.pop(worker)
+            if not self._workers:
+                self._wall_seconds += now - self._at_work_since
 
     def trial_began(self, number: int) -> None:
         """A worker starts on a trial, perhaps not for the first time."""
@@ -71,8 +78,9 @@ class Ledger:
         unfinished = sum(now - began for began in self._trials.values())
         busy[State.RUNNING] += unfinished + sum(self._earlier.values())
         here = self._worker_seconds + sum(now - began for began in self._workers.values())
+        wall = self._wall_seconds + (now - self._at_work_since if self._workers else 0.0)
         return Spending(
-            wall_seconds=self._before.wall_seconds + now - self._began,
+            wall_seconds=self._before.wall_seconds + wall,
             worker_seconds=self._before.worker_seconds + here,
             busy_seconds={state: seconds for state, seconds in busy.items() if seconds > 0},
             cpu_seconds=self._before.cpu_seconds + here * self._cpus,

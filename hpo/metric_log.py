@@ -12,20 +12,41 @@ import math
 import os
 from pathlib import Path
 
+from hpo.errors import InputError
 from hpo.records import Report
 
 
 def append(path: Path, report: Report) -> None:
-    """Appends one report and makes it durable."""
+    """Appends one report and makes it durable.
+
+    Raises:
+        OSError: it could not be written; the file is as before, or ends in a torn line.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     # JSON has no NaN and no infinity: they are written as "nan", "inf" and "-inf".
     metrics = {k: v if math.isfinite(v) else str(v) for k, v in report.metrics.items()}
     line = json.dumps({"step": report.step, "time": report.time, "metrics": metrics})
-    with path.open("ab+") as file:
-        cut_torn_line(path)
-        file.write(line.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    path.touch()
+    cut_torn_line(path)
+    append_durably(path, line.encode() + b"\n")
+
+
+def append_durably(path: Path, data: bytes) -> None:
+    """Appends to a file; it is on the disk on return.
+
+    Raises:
+        OSError: it could not be written, and is taken back.
+    """
+    unwritten = memoryview(data)
+    with path.open("ab", buffering=0) as file:
+        before = file.tell()
+        try:
+            while unwritten:
+                unwritten = unwritten[file.write(unwritten) :]
+            os.fsync(file.fileno())
+        except BaseException:
+            file.truncate(before)
+            raise
 
 
 def cut_torn_line(path: Path) -> None:
@@ -43,14 +64,24 @@ def cut_torn_line(path: Path) -> None:
 
 
 def read(path: Path) -> list[Report]:
-    """All reports, by step; none if the trial has not reported."""
+    """All reports, by step; none if the trial has not reported.
+
+    Raises:
+        InputError: a line that is whole is no report.
+    """
     try:
         text = path.read_bytes()
     except FileNotFoundError:
         return []
     by_step: dict[int, Report] = {}
-    for line in text[: text.rfind(b"\n") + 1].splitlines():
-        entry = json.loads(line)
-        metrics = {name: float(value) for name, value in entry["metrics"].items()}
-        by_step[entry["step"]] = Report(entry["step"], metrics, entry["time"])
+    for number, line in enumerate(text[: text.rfind(b"\n") + 1].splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+            metrics = {name: float(value) for name, value in entry["metrics"].items()}
+            by_step[entry["step"]] = Report(entry["step"], metrics, entry["time"])
+        except (ValueError, TypeError, KeyError, AttributeError):
+            raise InputError(
+                f"{path}:{number}: the trial's metrics are damaged, this line is no report",
+                "put the file back from a copy; hpo itself only ever appends whole lines",
+            ) from None
     return [by_step[step] for step in sorted(by_step)]

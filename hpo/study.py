@@ -21,8 +21,8 @@ from hpo.errors import HpoError, InputError, StudyFailed
 from hpo.execute import inline
 from hpo.execute.worker import Setup
 from hpo.home import Home, StudyFolder
-from hpo.lock import FileLock, is_held
 from hpo.limits import Limits
+from hpo.lock import FileLock, is_held
 from hpo.records import (
     Decision,
     Objectives,
@@ -357,9 +357,7 @@ def finish(
     with frozen.reading(folder) as record:
         assert record is not None, "there are trials"
         curves, important = record.curves(), importances(record, study.space)
-    report.end(
-        study, folder, records, kept, curves, important, progress.spent, progress.ended_by
-    )
+    report.end(study, folder, records, kept, curves, important, progress.spent, progress.ended_by)
     return kept
 
 

@@ -5,6 +5,7 @@ Nothing here loads torch, ray, optuna or mlflow: a study file is checked in a fr
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +19,23 @@ from hpo.errors import InputError, Mistake, Place, StudyFileError, TrainableErro
 from hpo.execute.settings import ResourceSettings
 from hpo.home import STUDY_NAME
 from hpo.records import Json, Objective, Objectives
-from hpo.search import grid, samplers
+from hpo.search import grid, rules
 from hpo.search.journal import storage_mistake
 from hpo.search.pruners import NoPruner, PrunerSettings
 from hpo.search.settings import SearchSettings
 from hpo.settings import Settings
 from hpo.space import (
-    Document, Keys, OutsideSpace, Space, check, dotted, locate, parse_value, probes, read,
+    Document,
+    Keys,
+    OutsideSpace,
+    Space,
+    check,
+    dotted,
+    parse_value,
+    probes,
+    read,
 )
+from hpo.space import locate as locate_in
 from hpo.space.merge import merge
 from hpo.space.messages import did_you_mean
 from hpo.space.validate import validate
@@ -138,10 +148,10 @@ def locate(study: str | Path) -> Path:
         InputError: there is neither.
     """
     path = Path(study)
-    if path.is_file():
+    if os.path.isfile(path):  # `Path.is_file` raises for a name too long for the file system
         return path
     by_name = shipped("studies") / f"{study}.yaml"
-    if len(path.parts) == 1 and by_name.is_file():
+    if len(path.parts) == 1 and os.path.isfile(by_name):
         return by_name
     names = sorted(p.stem for p in shipped("studies").glob("*.yaml"))
     raise InputError(
@@ -260,7 +270,7 @@ def _unknown_metrics(
 
 def _search(document: Document, file: StudyFile, space: Space) -> list[Mistake]:
     """What does not go together in how the study searches."""
-    found = samplers.mistakes(file.search, file.pruner, file.budget, space, file.objectives)
+    found = rules.mistakes(file.search, file.pruner, file.budget, space, file.objectives)
     for i, entry in enumerate(file.search.enqueue):
         wrong = _enqueued(entry, space)
         if wrong is not None:
@@ -278,10 +288,14 @@ def _enqueued(entry: Json, space: Space) -> str | None:
         known = isinstance(name, str) and STUDY_NAME.fullmatch(name)
         return None if known else f"best_of takes the name of a study, got {name!r}"
     try:
-        locate(space.root, entry, partial=True)
+        chosen = locate_in(space.root, entry, partial=True)
+        drawn = space.draw(lambda parameter: chosen[parameter.name])
     except OutsideSpace as outside:
         return f"must lie in the space; {outside}"
-    return None
+    except KeyError:
+        return None  # the sampler chooses the rest
+    why = space.rejects(drawn.config)
+    return None if why is None else f"is rejected by the config model: {why}"
 
 
 def _at(document: Document, path: Keys, error: InputError) -> Mistake:

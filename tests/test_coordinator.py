@@ -280,13 +280,28 @@ def test_a_restarted_coordinator_takes_a_running_worker_at_its_word(open_study):
     before = open_study()
     one, two = before.next_trial("w1"), before.next_trial("w2")
     before.report(0, one.lease, report(1, 0.5))
-    after = reopen(before)
+    after = reopen(before, again=True)
     assert after.report(0, one.lease, report(2, 0.4)) is Decision.GO_ON
-    assert after.next_trial("w3").number == 1, "which nobody has spoken for"
-    assert after.report(1, two.lease, report(1, 0.3)) is Decision.PAUSE
+    assert after.next_trial("w3").number == 2, "what others may still run is not handed out"
+    after.alive("w2", 1, two.lease)
+    assert after.report(1, two.lease, report(1, 0.3)) is Decision.GO_ON
     complete(after, one, 0.4)
     assert state_of(after, 0).value == 0.4
     assert [r.step for r in metric_log.read(after.folder.metrics(0))] == [1, 2]
+    after.close()
+
+
+def test_a_trial_that_no_worker_claims_after_a_restart_runs_again(open_study):
+    before = open_study(search={"sampler": "random", "trials": 1}, resources={"lease_seconds": 1})
+    before.next_trial("w1")
+    after = reopen(before, again=True)
+    assert not after.work_left() and not after.finished()
+    deadline = time.monotonic() + 10
+    while not after.work_left():
+        assert time.monotonic() < deadline
+        assert after.overdue([]) == ()
+        time.sleep(0.05)
+    assert after.next_trial("w2").number == 0
     after.close()
 
 
@@ -294,7 +309,7 @@ def test_a_restarted_coordinator_takes_a_running_worker_at_its_word(open_study):
 def test_a_worker_that_ends_after_the_restart_gives_its_trial_back(open_study, died):
     before = open_study(search={"sampler": "random", "trials": 1})
     spec = before.next_trial("w/1")
-    after = reopen(before)
+    after = reopen(before, again=True)
     assert after.report(0, spec.lease, report(1, 0.5)) is Decision.GO_ON
     assert not after.work_left() and not after.finished()
     after.worker_ended("w/1", died=died)

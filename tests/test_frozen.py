@@ -228,7 +228,10 @@ def test_a_space_may_grow_and_keeps_its_trials(freeze, home, grown):
         ({"space": {"x": {"low": 0.3, "high": 0.6}}}, "space.x"),
         ({"space": {"x": 0.3}}, "space.x"),
         ({"space": {"x": AXIS, "nap": 0.0}}, "space"),
-        ({"space": {"x": {"low": 0.1, "high": 0.9}}, "search": SEARCH | {"seed": 1}}, "search.seed"),
+        (
+            {"space": {"x": {"low": 0.1, "high": 0.9}}, "search": SEARCH | {"seed": 1}},
+            "search.seed",
+        ),
         ({"objective": {"metric": "gap"}}, "objective.metric"),
     ],
 )
@@ -300,7 +303,7 @@ def test_a_best_config_outside_the_space_is_refused(freeze, home):
 
 
 def test_a_warm_start_says_what_is_compatible_and_is_kept(freeze, home):
-    freeze(name="earlier", search=SEARCH | {"trials": 12})
+    freeze(name="earlier", search=SEARCH | {"trials": 13})
     configs = [finish_one(home, name="earlier").config for _ in range(12)]
     inside = sum(config["x"] <= 0.5 for config in configs)
     assert 0 < inside < 12

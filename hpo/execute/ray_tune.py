@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 # Ray reads these when it is imported.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -35,7 +35,7 @@ from ray.tune.search import Searcher
 from hpo import trainable as trainables
 from hpo.errors import ResourceError
 from hpo.execute.settings import ResourceSettings
-from hpo.execute.worker import Channel, Setup, work
+from hpo.execute.worker import Channel, Setup, Supervised, work
 from hpo.home import StudyFolder
 
 C = TypeVar("C")
@@ -45,22 +45,6 @@ WATCH_S = 1.0
 
 ENGINE_ERRORS = (RayError, TuneError)
 """What Ray raises. An error of ours from another process is both one of these and itself."""
-
-
-class Supervised(Protocol):
-    """The coordinator as the one who places workers sees it."""
-
-    def work_left(self) -> bool:
-        """Whether a new worker would get a trial now."""
-
-    def finished(self) -> bool:
-        """Whether no worker will be needed any more."""
-
-    def worker_ended(self, worker: str, died: bool, out_of_memory: bool = False) -> None:
-        """Takes back what the worker held."""
-
-    def overdue(self, workers: Sequence[str]) -> tuple[str, ...]:
-        """Which of these workers are to be killed."""
 
 
 @contextmanager
@@ -237,6 +221,9 @@ class Workers(tune.Callback):
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="hpo-workers", daemon=True)
 
+    def __reduce__(self) -> tuple[type[Workers], tuple[Supervised]]:
+        return Workers, (self._coordinator,)  # Tune writes down what it was given
+
     def __enter__(self) -> Workers:
         self._thread.start()
         return self
@@ -248,9 +235,7 @@ class Workers(tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._alive[trial.trial_id] = trial
 
-    def on_trial_complete(
-        self, iteration: int, trials: list[Any], trial: Any, **info: Any
-    ) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._alive.pop(trial.trial_id, None)
         self._coordinator.worker_ended(trial.trial_id, died=False)
 

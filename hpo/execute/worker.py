@@ -7,7 +7,7 @@ import sys
 import threading
 import traceback as tracebacks
 from asyncio import CancelledError
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,22 @@ class Channel(Protocol):
     def report(self, number: int, lease: str, report: Report) -> Decision: ...
 
     def finish(self, number: int, lease: str, outcome: Outcome) -> None: ...
+
+
+class Supervised(Channel, Protocol):
+    """The coordinator as the one who places workers sees it."""
+
+    def work_left(self) -> bool:
+        """Whether a new worker would get a trial now."""
+
+    def finished(self) -> bool:
+        """Whether no worker will be needed any more."""
+
+    def worker_ended(self, worker: str, died: bool, out_of_memory: bool = False) -> None:
+        """Takes back what the worker held."""
+
+    def overdue(self, workers: Sequence[str]) -> tuple[str, ...]:
+        """Which of these workers are to be killed."""
 
 
 @dataclass(frozen=True, slots=True)

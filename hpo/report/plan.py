@@ -11,9 +11,9 @@ from hpo.home import Home
 from hpo.records import State
 from hpo.report.words import duration
 from hpo.search import grid
-from hpo.search.pruners import Asha
 from hpo.search.draws import Draws
 from hpo.search.journal import open_journal
+from hpo.search.pruners import Asha
 from hpo.search.record import Record
 from hpo.space import Draw, probes
 from hpo.studyfile import Study
@@ -25,7 +25,7 @@ def first_draws(study: Study, count: int) -> list[Draw]:
     found: list[Draw] = []
     with tempfile.TemporaryDirectory() as scratch:
         journal = open_journal("default", Path(scratch) / "journal", "", writable=True)
-        record = Record(journal, study.objectives, study.file.pruner.make(study.objectives[0]))
+        record = Record(journal, study.objectives, study.file.pruner.make())
         # What is the best of another study only its record knows.
         enqueue = [entry for entry in search.enqueue if "best_of" not in entry]
         draws = Draws(record, study.space, search, study.file.pruner, enqueue=enqueue)

@@ -18,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.budget import Spending
 from hpo.records import Objectives, Outcome, State, TrialRecord
-from hpo.search.journal import Journal
+from hpo.search.journal.base import Journal
 from hpo.search.samplers import Proposal, to_optuna
 from hpo.space import Parameter
 
@@ -129,6 +129,10 @@ class Record:
 
     def origin(self, number: int) -> Origin:
         return _origin(self.told(number))
+
+    def curves(self) -> dict[int, Mapping[int, float]]:
+        """The first objective by step, of every trial that has reported."""
+        return {t.number: t.intermediate_values for t in self._all() if t.intermediate_values}
 
     def open(
         self, proposal: Proposal, origin: Origin, parameters: Mapping[str, Parameter]

@@ -84,7 +84,7 @@ class Search:
             objectives += (Objective("cost"),)
         pruner = Asha(min_steps=1, reduction_factor=2) if prune else NoPruner()
         store = store or FileJournal(journal, writable=True)
-        self.record = Record(store, objectives, pruner.make(objectives[0]))
+        self.record = Record(store, objectives, pruner.make())
         self.draws = Draws(
             self.record,
             self.space,

@@ -79,6 +79,8 @@ def test_a_journal_is_continued_where_it_ended(store):
     journal.append_logs(operations(0, 1))
     journal.close()
     journal.close()
+    with pytest.raises(OSError, match="closed"):
+        journal.append_logs(operations(2))
     again = store.open()
     assert list(again.read_logs(0)) == operations(0, 1)
     again.append_logs(operations(2))

@@ -238,7 +238,7 @@ def test_a_crash_while_pruning_repeats_nothing(tmp_path, kind):
 def test_a_decision_to_prune_survives_a_crash(tmp_path):
     def reopened():
         journal = FileJournal(tmp_path / "journal", writable=True)
-        return Record(journal, LOSS, Asha().make(LOSS[0]))
+        return Record(journal, LOSS, Asha().make())
 
     search = Search(tmp_path / "journal")
     good, bad = search.ask().number, search.ask().number

@@ -79,9 +79,9 @@ def storage_mistake(storage: str) -> str | None:
     try:
         url = urlsplit(storage)
         _ = url.port
-    except ValueError as error:
-        # Without the URL: what cannot be taken apart may hold a password anywhere.
-        return f"{rule}, got something that is no URL: {error}"
+    except ValueError:
+        # Without what was given: what cannot be taken apart may hold a password anywhere.
+        return f"{rule}, got something that is no URL"
     if url.scheme not in ("postgresql", "postgres"):
         return f"{rule}, got {url.scheme + '://...' if url.scheme else repr(storage)}"
     if url.password or _SECRETS & parse_qs(url.query).keys():

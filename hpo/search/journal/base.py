@@ -54,7 +54,8 @@ class Journal(BaseJournalBackend):
         """
 
     def close(self) -> None:
-        """Lets another process write; may be called again."""
+        """Lets another process write: this one cannot any more. May be called again."""
+        self._failed = self._failed or OSError("the journal is closed")
 
     def read_logs(self, log_number_from: int) -> Iterable[Operation]:
         if self._unread is None:

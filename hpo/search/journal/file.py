@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hpo.errors import InputError
-from hpo.metric_log import cut_torn_line
+from hpo.metric_log import append_durably, cut_torn_line
 from hpo.search.journal.base import Journal, Operation, parse
 
 
@@ -46,16 +46,7 @@ class FileJournal(Journal):
             raise InputError(f"there is no record at {self._path}") from None
 
     def _write(self, lines: list[str]) -> None:
-        unwritten = memoryview("".join(line + "\n" for line in lines).encode())
-        with self._path.open("ab", buffering=0) as file:
-            before = file.tell()
-            try:
-                while unwritten:
-                    unwritten = unwritten[file.write(unwritten) :]
-                os.fsync(file.fileno())
-            except BaseException:
-                file.truncate(before)
-                raise
+        append_durably(self._path, "".join(line + "\n" for line in lines).encode())
 
     def _place(self, line: int) -> str:
         return f"{self._path}:{line}"

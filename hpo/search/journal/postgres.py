@@ -105,11 +105,12 @@ class PostgresJournal(Journal):
         self._study = study_id
         self._patience = patience_seconds
         if writable:
-            self._connection = _open_as_writer(url, study_id)
             with _usable(url):
+                self._connection = _connect_as_writer(url, study_id)
                 self._length = _one(self._connection, _LENGTH, study_id)
 
     def close(self) -> None:
+        super().close()
         if self._writable:
             self._connection.close()
 
@@ -140,7 +141,7 @@ class PostgresJournal(Journal):
                     self._connection.execute(_INSERT, [self._study, self._length, lines])
                 self._length += len(lines)
                 return
-            except psycopg.Error as error:
+            except (psycopg.Error, StudyConflict) as error:
                 if not self._connection.closed:
                     raise OSError(f"{self._url}: {_line(error)}") from error
                 lost = lost or time.monotonic()
@@ -167,7 +168,7 @@ def exists(url: str, study_id: str) -> bool:
 
 def forget(url: str, study_id: str) -> None:
     """Removes a study that no process writes to."""
-    with closing(_open_as_writer(url, study_id)) as connection, _usable(url):
+    with _usable(url), closing(_connect_as_writer(url, study_id)) as connection:
         connection.execute("DELETE FROM hpo_journal WHERE study = %s", [study_id])
 
 
@@ -177,19 +178,12 @@ def _connect(url: str) -> Connection:
     return psycopg.connect(make_conninfo(url, **ours), autocommit=True)
 
 
-def _open_as_writer(url: str, study_id: str) -> Connection:
-    with _usable(url):
-        try:
-            return _connect_as_writer(url, study_id)
-        except psycopg.errors.LockNotAvailable:
-            raise StudyConflict(
-                f"another process writes to the study {study_id!r} in {url}",
-                "wait for it, or stop it first",
-            ) from None
-
-
 def _connect_as_writer(url: str, study_id: str) -> Connection:
-    """A connection whose session holds the study's lock."""
+    """A connection whose session holds the study's lock.
+
+    Raises:
+        StudyConflict: another session holds it.
+    """
     connection = _connect(url)
     try:
         connection.execute(_SESSION)
@@ -201,6 +195,12 @@ def _connect_as_writer(url: str, study_id: str) -> Connection:
         with connection.transaction():  # the limit ends with it, the lock does not
             connection.execute(_LOCK_SECONDS, [f"{LOCK_SECONDS:g}s"])
             connection.execute(_LOCK_STUDY, [study_id])
+    except psycopg.errors.LockNotAvailable:
+        connection.close()
+        raise StudyConflict(
+            f"another process writes to the study {study_id!r} in {url}",
+            "wait for it, or stop it first",
+        ) from None
     except BaseException:
         connection.close()
         raise
@@ -230,5 +230,5 @@ def _usable(url: str) -> Iterator[None]:
         ) from error
 
 
-def _line(error: psycopg.Error) -> str:
+def _line(error: Exception) -> str:
     return " ".join(str(error).split())
