@@ -175,11 +175,11 @@ def sync(name: NameArgument) -> None:
     from hpo.study import sync
 
     shown, trouble = sync(name)
-    out.print(f"the tracker shows {shown} trials of study {name}", markup=False)
     if trouble:
-        out.print(f"it is still behind: {trouble}", style="yellow", markup=False)
+        out.print(f"the tracker is still behind: {trouble}", style="yellow", markup=False)
         out.print("once it answers, run this again")
         sys.exit(1)
+    out.print(f"the tracker shows {shown} trials of study {name}", markup=False)
 
 
 @app.command()

@@ -129,7 +129,7 @@ def pareto_front(
     others = [t for t in complete if t.number not in numbers]
     labels = [f"{o.metric} ({o.direction})" for o in objectives[:2]]
     groups = (
-        (others, f"complete ({len(others)})", figures.LIGHT, 28),
+        (others, f"other complete ({len(others)})", figures.LIGHT, 28),
         (front, f"Pareto set ({len(front)})", figures.BEST_COLOUR, 40),
     )
 

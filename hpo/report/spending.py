@@ -31,6 +31,11 @@ def rows(spent: Spending) -> Iterator[Row]:
             # Trials that ended before their worker was counted may add up to more than its time.
             whole = max(spent.worker_seconds, sum(spent.busy_seconds.values()))
             yield label, duration(seconds), f"{100 * seconds / whole:.0f} %"
-    yield "CPU-hours", digits(spent.cpu_seconds / 3600), ""
+    yield "CPU-hours", _hours(spent.cpu_seconds), ""
     if spent.gpu_seconds:
-        yield "GPU-hours", digits(spent.gpu_seconds / 3600), ""
+        yield "GPU-hours", _hours(spent.gpu_seconds), ""
+
+
+def _hours(seconds: float) -> str:
+    hours = seconds / 3600
+    return digits(hours) if hours >= 0.01 else "under 0.01"

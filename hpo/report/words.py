@@ -81,5 +81,5 @@ def yaml(value: Mapping[str, Json] | list[Json]) -> str:
 def _read(text: str) -> Json:
     try:
         return YAML(typ="safe", pure=True).load(text)
-    except YAMLError:
+    except (YAMLError, ValueError):  # ValueError: a text such as "._" taken for a number
         return None

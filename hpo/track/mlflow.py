@@ -53,10 +53,6 @@ STUDY_ENDED = {Ending.DONE: "FINISHED", Ending.STOPPED: "KILLED", Ending.FAILED:
 # some steps again, and MLflow would show them twice.
 STEP_TAG = "hpo.published_step"
 
-# MLflow keeps one engine per URI as long as the process lives; its connections are to the files
-# that were there at the time.
-_OPENED: dict[Path, tuple[int, int] | None] = {}
-
 
 @dataclass
 class _Child:
@@ -106,8 +102,7 @@ class MlflowTracker(Tracker):
     def present(self) -> bool:
         from mlflow.exceptions import MlflowException
 
-        database = self._database
-        if database and sqlite.identity(database) != _OPENED[database]:
+        if self._database and sqlite.is_replaced(self._database):
             return False
         with _quiet():
             try:
@@ -176,20 +171,8 @@ class MlflowTracker(Tracker):
     def _connect(self) -> MlflowClient:
         from mlflow import MlflowClient
 
-        if self._database is None:
-            return MlflowClient(self._uri, registry_uri=self._uri)
-        from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-        make_store: Any = SqlAlchemyStore
-        root = str(self._artifacts or DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
-        with sqlite.exclusive(self._database):
-            known = _OPENED.get(self._database)
-            if known and known != sqlite.identity(self._database):
-                make_store(self._uri, root).engine.dispose()
-            sqlite.ensure(self._database)
-            make_store(self._uri, root)  # creates the tables; MlflowClient does so only once
-            _OPENED[self._database] = sqlite.identity(self._database)
+        if self._database is not None:
+            sqlite.open_store(self._uri, self._database, self._artifacts)
         return MlflowClient(self._uri, registry_uri=self._uri)
 
     def _find_experiment(self) -> str:

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -126,6 +126,7 @@ JSON = st.recursive(
 
 
 @settings(max_examples=100, deadline=None)
+@example({"a": {"-._": None}})
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=3), JSON, max_size=3))
 def test_any_config_survives_yaml_and_json(config):
     for found in (

@@ -87,7 +87,7 @@ def test_front_of_any_trials(trials: list[TrialRecord], tmp_path: Path) -> None:
     assert png.read_bytes().startswith(PNG)
     text = html.read_text()
     assert "val_error (minimize)" in text and "speed (maximize)" in text
-    assert ("Pareto set (2)" in text and "complete (2)" in text) == (len(trials) > 1)
+    assert ("Pareto set (2)" in text and "other complete (2)" in text) == (len(trials) > 1)
 
 
 def test_the_front_is_that_of_all_objectives(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from hpo.budget import Spending
 from hpo.home import Home
 from hpo.records import State
-from hpo.track import Ending, MlflowTracker, StudyPage, TrialPage
+from hpo.track import Ending, MlflowTracker, StudyPage, TrialPage, sqlite
 from hpo.track.mlflow import ENVIRONMENT
 
 START = """
@@ -193,6 +193,26 @@ def test_the_users_own_mlflow_is_left_alone(tracker: MlflowTracker, made: Any) -
     assert mlflow.active_run() is None
     assert mlflow.get_tracking_uri() == before
     assert should_suppress_logs_in_thread.get() is False
+
+
+@pytest.mark.parametrize(("mode", "synchronous"), [("wal", 1), ("delete", 2)])
+def test_only_a_file_in_wal_mode_is_not_waited_for_at_each_commit(
+    tmp_path: Path, mode: str, synchronous: int
+) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        connection.execute(f"PRAGMA journal_mode={mode}")
+        sqlite.relax(connection, None)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+
+
+def test_every_connection_of_the_store_is_relaxed(tracker: MlflowTracker, home: Home) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    store: Any = SqlAlchemyStore
+    engine = store(home.tracking_uri, str(home.artifacts)).engine
+    with engine.connect() as one, engine.connect() as two:
+        for connection in (one, two):
+            assert connection.exec_driver_sql("PRAGMA synchronous").fetchone() == (1,)
 
 
 def test_a_hundred_trials_take_seconds(tracker: MlflowTracker, made: Any) -> None:
