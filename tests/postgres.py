@@ -22,6 +22,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import sql
 
 START_SECONDS = 60.0
 
@@ -31,7 +32,7 @@ class PostgresServer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.url = f"postgresql://postgres@/postgres?host={folder}"
+        self.url = self.url_of("postgres")
         self._user = _user()
         if self._user:
             os.chown(folder, self._user["user"], self._user["group"])
@@ -47,6 +48,14 @@ class PostgresServer:
             stdout=subprocess.DEVNULL,
             **self._user,
         )
+
+    def url_of(self, database: str) -> str:
+        return f"postgresql://postgres@/{database}?host={self.folder}"
+
+    def create(self, database: str) -> None:
+        """Makes an empty database."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
 
     def start(self) -> None:
         """Returns once it answers."""

@@ -53,9 +53,8 @@ def test_a_second_writer_is_refused_until_the_first_is_closed(postgres, study):
 
 
 def test_many_may_create_the_table_at_once(postgres):
-    with psycopg.connect(postgres.url, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE fresh")
-    url = postgres.url.replace("/postgres?", "/fresh?")
+    postgres.create("fresh")
+    url = postgres.url_of("fresh")
 
     def write(number: int) -> None:
         journal = PostgresJournal(url, f"study-{number}", writable=True)
