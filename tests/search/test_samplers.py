@@ -29,7 +29,7 @@ def bowl(config):
 
 
 def two_bowls(config):
-    return (*bowl(config), sum((v - 0.8) ** 2 for v in numbers(config)))
+    return (*bowl(config), sum((v - 0.7) ** 2 for v in numbers(config)))
 
 
 def numbers(data):
@@ -54,9 +54,9 @@ def test_a_study_that_is_opened_again_draws_what_it_would_have_drawn(sampler, tr
 @pytest.mark.parametrize("sampler", SAMPLED)
 def test_so_does_one_of_which_many_draws_are_rejected(sampler):
     whole = Known(sampler, SQUARE, model=BelowTheDiagonal, seed=3)
-    whole.run(36, bowl)
+    whole.run(24, bowl)
     parts = Known(sampler, SQUARE, model=BelowTheDiagonal, seed=3)
-    for trials in (1, 13, 24, 36):
+    for trials in (1, 13, 24):
         parts.run(trials, bowl)
         parts = parts.reopen()
     assert parts.proposals == whole.proposals
@@ -67,11 +67,11 @@ def test_so_does_one_of_which_many_draws_are_rejected(sampler):
 def test_so_does_one_with_two_objectives(sampler):
     options = {"directions": ("minimize", "maximize"), "seed": 1}
     whole = Known(sampler, SQUARE, **options)
-    whole.run(46, two_bowls)
+    whole.run(28, two_bowls)
     parts = Known(sampler, SQUARE, **options)
-    parts.run(23, two_bowls)
+    parts.run(19, two_bowls)
     parts = parts.reopen()
-    parts.run(46, two_bowls)
+    parts.run(28, two_bowls)
     assert parts.configs() == whole.configs()
 
 
@@ -110,10 +110,10 @@ def test_no_invalid_config_is_proposed_and_every_draw_is_counted(sampler, monkey
         return judged[-1]
 
     monkeypatch.setattr(type(known.space), "rejects", counting)
-    known.run(25, bowl)
+    known.run(20, bowl)
     assert all(config["x"] + config["y"] <= 1 for config in known.configs())
-    assert sum(proposal.draws for proposal in known.proposals) == len(judged) > 25
-    assert judged.count(None) == 25
+    assert sum(proposal.draws for proposal in known.proposals) == len(judged) > 20
+    assert judged.count(None) == 20
 
 
 class Moody(BaseModel):
@@ -134,13 +134,14 @@ MOOD: list[str] = []
 @pytest.mark.parametrize("sampler", SAMPLED)
 def test_a_space_that_cannot_be_satisfied_fails_in_the_validators_words(sampler):
     known = Known(sampler, {"x": {"low": 0.0, "high": 1.0}}, model=Moody)
+    given = Known(sampler, {"x": {"low": 0.0, "high": 1.0}}, model=Moody)
     known.run(12, bowl)
     MOOD.append("bad")
     try:
         with pytest.raises(StudyFailed, match=rf"{ATTEMPTS} draws.*not today"):
             known.ask()
         with pytest.raises(StudyFailed, match=r"in 1 draws.*not today"):
-            known.reopen().ask({"x": 0.5})
+            given.ask({"x": 0.5})
     finally:
         MOOD.clear()
 
@@ -153,7 +154,9 @@ def test_what_is_given_is_taken_and_the_rest_is_chosen(sampler):
     assert part.draw.config["lr"] == 0.125
     assert part.draw.config["optimizer"]["kind"] == "adam"
     assert part.draw.config["optimizer"]["beta"] in (0.9, 0.99)
-    whole = known.ask({"lr": 0.5, "width": 16, "act": 0, "optimizer": 0, "optimizer.sgd.momentum": 0.1})
+    whole = known.ask(
+        {"lr": 0.5, "width": 16, "act": 0, "optimizer": 0, "optimizer.sgd.momentum": 0.1}
+    )
     assert whole.draw.config == {
         "lr": 0.5,
         "width": 16,
@@ -198,7 +201,7 @@ def test_it_learns(sampler):
 
     def nearness(kind, seed):
         known = Known(kind, {name: {"low": -1.0, "high": 1.0} for name in "ab"}, seed=seed)
-        known.run(40, bowl)
+        known.run(40, bowl, accidents=False)
         values = [bowl(config)[0] for config in known.configs()[20:]]
         return sum(values) / len(values)
 
@@ -206,17 +209,17 @@ def test_it_learns(sampler):
         assert nearness(sampler, seed) < 0.5 * nearness("random", seed)
 
 
-def test_nsga2_finds_trade_offs():
-    """Both objectives are good on the diagonal between two corners, and bad away from it."""
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
+def test_it_finds_trade_offs(sampler):
+    """The best trade-offs of two bowls lie on the diagonal between their centres."""
 
     def distance(kind, seed):
         known = Known(kind, SQUARE, directions=("minimize", "minimize"), seed=seed)
-        known.run(120, two_bowls)
-        return sum(abs(c["x"] - c["y"]) for c in known.configs()[80:]) / 40
+        known.run(160, two_bowls, accidents=False)
+        return sum(abs(c["x"] - c["y"]) for c in known.configs()[120:]) / 40
 
-    assert sum(distance("nsga2", s) for s in range(3)) < 0.6 * sum(
-        distance("random", s) for s in range(3)
-    )
+    for seed in range(2):
+        assert distance(sampler, seed) < 0.6 * distance("random", seed)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "auto"])
@@ -243,6 +246,7 @@ def test_it_keeps_away_from_where_trials_diverged(sampler):
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "nsga2"])
+@pytest.mark.filterwarnings("error")
 def test_it_goes_on_when_all_trials_diverge_or_fail(sampler):
     for told in (State.DIVERGED, State.FAILED):
         known = Known(sampler, SQUARE)
@@ -266,7 +270,11 @@ def test_a_grid_passes_over_what_was_tried_and_what_the_model_rejects():
     study = optuna.create_study()
     study.ask()
     grid = proposer(
-        space, SearchSettings(sampler="grid"), objectives=1, pruner=Known("grid", GRID)._options["pruner"], tried=tried
+        space,
+        SearchSettings(sampler="grid"),
+        objectives=1,
+        pruner=Known("grid", GRID)._options["pruner"],
+        tried=tried,
     )
     position, found = -1, []
     while grid.has_next(position):
@@ -325,7 +333,8 @@ def test_auto_says_what_it_chose_and_why():
 
 
 @pytest.mark.parametrize(
-    ("tree", "pruner", "then"), [(SQUARE, None, "gp"), (SQUARE, Asha(), "tpe"), (BRANCHES, None, "tpe")]
+    ("tree", "pruner", "then"),
+    [(SQUARE, None, "gp"), (SQUARE, Asha(), "tpe"), (BRANCHES, None, "tpe")],
 )
 def test_auto_does_what_it_says(tree, pruner, then):
     """Its first points are those of qmc, and the next is that of the sampler it names."""
@@ -338,7 +347,5 @@ def test_auto_does_what_it_says(tree, pruner, then):
     auto.run(12, bowl)
     known = auto.reopen()
     settings = SearchSettings(sampler=then)
-    known.proposer = proposer(
-        known.space, settings, objectives=1, pruner=known._options["pruner"]
-    )
+    known.proposer = proposer(known.space, settings, objectives=1, pruner=known._options["pruner"])
     assert known.ask() == auto.ask()
