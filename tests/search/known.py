@@ -35,6 +35,9 @@ BRANCHES = {
 }
 
 
+NOTHING_PRUNED = NoPruner()
+
+
 class BelowTheDiagonal(BaseModel):
     """Rejects half of its square."""
 
@@ -72,7 +75,7 @@ class Known:
         model: type[BaseModel] | None = None,
         seed: int = 0,
         directions: tuple[str, ...] = ("minimize",),
-        pruner: PrunerSettings = NoPruner(),
+        pruner: PrunerSettings = NOTHING_PRUNED,
         earlier: Callable[[optuna.Study], None] = lambda study: None,
     ) -> None:
         self._made = (sampler, tree)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler
@@ -21,6 +22,8 @@ class Gp(Random):
     Reference: Ament et al., Unexpected Improvements to Expected Improvement for Bayesian
     Optimization, NeurIPS 2023.
     """
+
+    random_after: ClassVar[int] = 2  # where the improvement is expected hardly depends on the seed
 
     def sampler(self, seed: int) -> BaseSampler:
         return GPSampler(seed=seed, warn_independent_sampling=False)
