@@ -35,6 +35,9 @@ BRANCHES = {
 }
 
 
+NOTHING_PRUNED = NoPruner()
+
+
 class BelowTheDiagonal(BaseModel):
     """Rejects half of its square."""
 
@@ -72,7 +75,7 @@ class Known:
         model: type[BaseModel] | None = None,
         seed: int = 0,
         directions: tuple[str, ...] = ("minimize",),
-        pruner: PrunerSettings = NoPruner(),
+        pruner: PrunerSettings = NOTHING_PRUNED,
         earlier: Callable[[optuna.Study], None] = lambda study: None,
     ) -> None:
         self._made = (sampler, tree)
@@ -137,18 +140,27 @@ class Known:
     def configs(self) -> list[Any]:
         return [proposal.draw.config for proposal in self.proposals]
 
-    def run(self, trials: int, objective: Callable[[Any], tuple[float, ...]]) -> None:
-        """Runs to so many in all, one after the other; every seventh diverges, every eleventh fails,
-        and those whose objective is not finite diverge."""
+    def run(
+        self,
+        trials: int,
+        objective: Callable[[Any], tuple[float, ...]],
+        *,
+        accidents: bool = True,
+    ) -> None:
+        """Runs to so many in all, one after the other.
+
+        A trial whose objective is not finite diverges; by accident, so does every seventh, and
+        every eleventh fails.
+        """
         while len(self.proposals) < trials:
             number = len(self.proposals)
             proposal = self.ask()
             if proposal is None:
                 return
             values = objective(proposal.draw.config)
-            if number % 7 == 3 or not all(map(math.isfinite, values)):
+            if (accidents and number % 7 == 3) or not all(map(math.isfinite, values)):
                 self.tell(number, State.DIVERGED)
-            elif number % 11 == 5:
+            elif accidents and number % 11 == 5:
                 self.tell(number, State.FAILED)
             else:
                 self.tell(number, State.COMPLETE, values)

@@ -9,7 +9,7 @@ import optuna
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from known import BRANCHES, SQUARE, BelowTheDiagonal, Known
+from known import BRANCHES, NOTHING_PRUNED, SQUARE, BelowTheDiagonal, Known
 from pydantic import BaseModel, model_validator
 from scipy.stats import qmc
 
@@ -29,7 +29,7 @@ def bowl(config):
 
 
 def two_bowls(config):
-    return (*bowl(config), sum((v - 0.8) ** 2 for v in numbers(config)))
+    return (*bowl(config), sum((v - 0.7) ** 2 for v in numbers(config)))
 
 
 def numbers(data):
@@ -54,9 +54,9 @@ def test_a_study_that_is_opened_again_draws_what_it_would_have_drawn(sampler, tr
 @pytest.mark.parametrize("sampler", SAMPLED)
 def test_so_does_one_of_which_many_draws_are_rejected(sampler):
     whole = Known(sampler, SQUARE, model=BelowTheDiagonal, seed=3)
-    whole.run(36, bowl)
+    whole.run(24, bowl)
     parts = Known(sampler, SQUARE, model=BelowTheDiagonal, seed=3)
-    for trials in (1, 13, 24, 36):
+    for trials in (1, 13, 24):
         parts.run(trials, bowl)
         parts = parts.reopen()
     assert parts.proposals == whole.proposals
@@ -67,11 +67,11 @@ def test_so_does_one_of_which_many_draws_are_rejected(sampler):
 def test_so_does_one_with_two_objectives(sampler):
     options = {"directions": ("minimize", "maximize"), "seed": 1}
     whole = Known(sampler, SQUARE, **options)
-    whole.run(46, two_bowls)
+    whole.run(28, two_bowls)
     parts = Known(sampler, SQUARE, **options)
-    parts.run(23, two_bowls)
+    parts.run(19, two_bowls)
     parts = parts.reopen()
-    parts.run(46, two_bowls)
+    parts.run(28, two_bowls)
     assert parts.configs() == whole.configs()
 
 
@@ -110,10 +110,10 @@ def test_no_invalid_config_is_proposed_and_every_draw_is_counted(sampler, monkey
         return judged[-1]
 
     monkeypatch.setattr(type(known.space), "rejects", counting)
-    known.run(25, bowl)
+    known.run(20, bowl)
     assert all(config["x"] + config["y"] <= 1 for config in known.configs())
-    assert sum(proposal.draws for proposal in known.proposals) == len(judged) > 25
-    assert judged.count(None) == 25
+    assert sum(proposal.draws for proposal in known.proposals) == len(judged) > 20
+    assert judged.count(None) == 20
 
 
 class Moody(BaseModel):
@@ -134,13 +134,14 @@ MOOD: list[str] = []
 @pytest.mark.parametrize("sampler", SAMPLED)
 def test_a_space_that_cannot_be_satisfied_fails_in_the_validators_words(sampler):
     known = Known(sampler, {"x": {"low": 0.0, "high": 1.0}}, model=Moody)
+    given = Known(sampler, {"x": {"low": 0.0, "high": 1.0}}, model=Moody)
     known.run(12, bowl)
     MOOD.append("bad")
     try:
         with pytest.raises(StudyFailed, match=rf"{ATTEMPTS} draws.*not today"):
             known.ask()
         with pytest.raises(StudyFailed, match=r"in 1 draws.*not today"):
-            known.reopen().ask({"x": 0.5})
+            given.ask({"x": 0.5})
     finally:
         MOOD.clear()
 
@@ -200,7 +201,7 @@ def test_it_learns(sampler):
 
     def nearness(kind, seed):
         known = Known(kind, {name: {"low": -1.0, "high": 1.0} for name in "ab"}, seed=seed)
-        known.run(40, bowl)
+        known.run(40, bowl, accidents=False)
         values = [bowl(config)[0] for config in known.configs()[20:]]
         return sum(values) / len(values)
 
@@ -208,17 +209,18 @@ def test_it_learns(sampler):
         assert nearness(sampler, seed) < 0.5 * nearness("random", seed)
 
 
-def test_nsga2_finds_trade_offs():
-    """Both objectives are good on the diagonal between two corners, and bad away from it."""
+@pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
+def test_it_finds_trade_offs(sampler):
+    """The later trials on two bowls, by how far they are from both centres: nearer than random."""
 
     def distance(kind, seed):
-        known = Known(kind, SQUARE, directions=("minimize", "minimize"), seed=seed)
-        known.run(120, two_bowls)
-        return sum(abs(c["x"] - c["y"]) for c in known.configs()[80:]) / 40
+        tree = {name: {"low": 0.0, "high": 1.0} for name in "abcdef"}
+        known = Known(kind, tree, directions=("minimize", "minimize"), seed=seed)
+        known.run(160, two_bowls, accidents=False)
+        return sum(sum(two_bowls(config)) for config in known.configs()[120:]) / 40
 
-    assert sum(distance("nsga2", s) for s in range(3)) < 0.6 * sum(
-        distance("random", s) for s in range(3)
-    )
+    for seed in range(2):
+        assert distance(sampler, seed) < 0.8 * distance("random", seed)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "auto"])
@@ -245,6 +247,7 @@ def test_it_keeps_away_from_where_trials_diverged(sampler):
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "nsga2"])
+@pytest.mark.filterwarnings("error")
 def test_it_goes_on_when_all_trials_diverge_or_fail(sampler):
     for told in (State.DIVERGED, State.FAILED):
         known = Known(sampler, SQUARE)
@@ -271,7 +274,7 @@ def test_a_grid_passes_over_what_was_tried_and_what_the_model_rejects():
         space,
         SearchSettings(sampler="grid"),
         objectives=1,
-        pruner=Known("grid", GRID)._options["pruner"],
+        pruner=NOTHING_PRUNED,
         tried=tried,
     )
     position, found = -1, []
@@ -319,7 +322,7 @@ def test_auto_says_what_it_chose_and_why():
         search = SearchSettings(sampler="auto")
         return choice(space, search, objectives=objectives, pruner=pruner)
 
-    none = Known("random", SQUARE)._options["pruner"]
+    none = NOTHING_PRUNED
     assert "8 quasi-random trials, then gp, since" in said(SQUARE, none)
     assert "from trial 150 on" in said(SQUARE, none, objectives=2)
     assert "then tpe, since it learns from pruned" in said(SQUARE, Asha())
@@ -332,12 +335,11 @@ def test_auto_says_what_it_chose_and_why():
 
 @pytest.mark.parametrize(
     ("tree", "pruner", "then"),
-    [(SQUARE, None, "gp"), (SQUARE, Asha(), "tpe"), (BRANCHES, None, "tpe")],
+    [(SQUARE, NOTHING_PRUNED, "gp"), (SQUARE, Asha(), "tpe"), (BRANCHES, NOTHING_PRUNED, "tpe")],
 )
 def test_auto_does_what_it_says(tree, pruner, then):
     """Its first points are those of qmc, and the next is that of the sampler it names."""
-    options = {"pruner": pruner} if pruner else {}
-    auto, sobol = Known("auto", tree, **options), Known("qmc", tree)
+    auto, sobol = Known("auto", tree, pruner=pruner), Known("qmc", tree)
     first = 12 if tree is BRANCHES else 8
     auto.run(first, bowl)
     sobol.run(first, bowl)
@@ -345,5 +347,5 @@ def test_auto_does_what_it_says(tree, pruner, then):
     auto.run(12, bowl)
     known = auto.reopen()
     settings = SearchSettings(sampler=then)
-    known.proposer = proposer(known.space, settings, objectives=1, pruner=known._options["pruner"])
+    known.proposer = proposer(known.space, settings, objectives=1, pruner=pruner)
     assert known.ask() == auto.ask()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy
@@ -26,6 +29,14 @@ class Pruner(Settings):
     def rungs(self, max_steps: int) -> Rungs:
         """Where trials of `max_steps` steps are compared; empty if not with each other."""
         return []
+
+
+@contextmanager
+def experimental() -> Iterator[None]:
+    """Optuna warns of parts whose interface may change; the version of Optuna is bounded."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        yield
 
 
 def geometric(min_steps: int, reduction_factor: int, max_steps: int) -> Rungs:

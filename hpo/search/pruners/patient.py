@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hpo.lazy import lazy
 from hpo.search.pruners.asha import Asha
-from hpo.search.pruners.base import Pruner, Rungs
+from hpo.search.pruners.base import Pruner, Rungs, experimental
 from hpo.search.pruners.hyperband import Hyperband
 from hpo.search.pruners.percentile import Median, Percentile
 from hpo.search.pruners.threshold import Threshold
@@ -23,15 +23,24 @@ Inner = Annotated[Asha | Hyperband | Median | Percentile | Threshold, Field(disc
 
 
 class Patient(Pruner):
-    """Asks another pruner only about trials that no longer improve."""
+    """Asks another pruner only about a trial that has been getting worse for a while.
+
+    That is one whose last `patience + 1` reports are all worse than its best before them, by more
+    than `min_delta`.
+    """
 
     kind: Literal["patient"] = "patient"
-    patience: int = Field(3, ge=0, description="reports in a row that may bring nothing better")
-    min_delta: float = Field(0.0, ge=0, description="what an improvement must exceed")
+    patience: int = Field(
+        3, ge=0, description="so many reports in a row may be worse than the best"
+    )
+    min_delta: float = Field(
+        0.0, ge=0, description="a report counts as worse only by more than this"
+    )
     pruner: Inner = Field(description="the one that is asked then")
 
     def make(self) -> optuna.pruners.BasePruner:
-        return optuna.pruners.PatientPruner(self.pruner.make(), self.patience, self.min_delta)
+        with experimental():
+            return optuna.pruners.PatientPruner(self.pruner.make(), self.patience, self.min_delta)
 
     def rungs(self, max_steps: int) -> Rungs:
         return self.pruner.rungs(max_steps)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from hpo.lazy import lazy
-from hpo.search.pruners.base import Pruner
+from hpo.search.pruners.base import Pruner, experimental
 
 if TYPE_CHECKING:
     import optuna
@@ -32,8 +31,7 @@ class Wilcoxon(Pruner):
     startup_steps: int = Field(2, ge=2, description="no trial ends before so many folds")
 
     def make(self) -> optuna.pruners.BasePruner:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        with experimental():
             return optuna.pruners.WilcoxonPruner(
                 p_threshold=self.p_threshold, n_startup_steps=self.startup_steps
             )

@@ -10,7 +10,7 @@ from hpo.search.samplers.base import ATTEMPTS, Proposal, Proposer
 from hpo.search.samplers.encoding import to_optuna
 from hpo.search.samplers.evolution import Cmaes, Nsga2
 from hpo.search.samplers.gp import Gp
-from hpo.search.samplers.sampled import RANDOM_AFTER, Random
+from hpo.search.samplers.sampled import Random
 from hpo.search.samplers.sequences import Grid, Sobol
 from hpo.search.samplers.tpe import Tpe
 from hpo.search.settings import SearchSettings
@@ -18,7 +18,6 @@ from hpo.space import Space
 
 __all__ = [
     "ATTEMPTS",
-    "RANDOM_AFTER",
     "Proposal",
     "Proposer",
     "choice",

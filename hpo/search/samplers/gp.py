@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 import optuna
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler
@@ -10,8 +11,6 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from hpo.search.samplers.sampled import Group, Random
-
-_INFEASIBLE = "infeasible"
 
 
 class Gp(Random):
@@ -24,6 +23,8 @@ class Gp(Random):
     Optimization, NeurIPS 2023.
     """
 
+    random_after: ClassVar[int] = 2  # where the improvement is expected hardly depends on the seed
+
     def sampler(self, seed: int) -> BaseSampler:
         return GPSampler(seed=seed, warn_independent_sampling=False)
 
@@ -33,27 +34,17 @@ class Gp(Random):
     def shown(self, study: optuna.Study, trial: FrozenTrial) -> tuple[optuna.Study, FrozenTrial]:
         """A study of its own: Optuna's wants the same constraints on all trials or on none."""
         shown = optuna.create_study(directions=study.directions, sampler=RandomSampler())
-        known = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
-        constrained = any(not _feasible(t) for t in known)
-        worst = _worst([t for t in known if _feasible(t)], study.directions)
-        for other in known:
-            if other.number == trial.number:
-                continue
-            complete = other.state is TrialState.COMPLETE
-            feasible = _feasible(other)
-            shown.add_trial(
-                create_trial(
-                    state=other.state,
-                    params=other.params,
-                    distributions=other.distributions,
-                    values=(other.values if feasible else worst) if complete else None,
-                    # Around the bound 0, so that the model of the constraint is sure of itself
-                    # where trials succeeded.
-                    constraints={_INFEASIBLE: -1.0 if feasible else 1.0}
-                    if complete and constrained
-                    else None,
-                )
-            )
+        running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        feasible = [other for other in complete if _feasible(other)]
+        if feasible:  # before that, there is no objective to model
+            constrained = len(feasible) < len(complete)
+            worst = _worst(feasible, study.directions)
+            for other in complete:
+                shown.add_trial(_with_constraint(other, worst) if constrained else other)
+        for other in running:
+            if other.number != trial.number:
+                shown.add_trial(other)
         number = shown.ask().number
         return shown, shown.get_trials(deepcopy=False)[number]
 
@@ -63,11 +54,20 @@ def _feasible(trial: FrozenTrial) -> bool:
 
 
 def _worst(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) -> list[float]:
-    """The worst value of each objective; 0 where there is none."""
-    complete = [trial.values for trial in trials if trial.state is TrialState.COMPLETE]
+    """The worst value of each objective."""
+    columns = zip(*(trial.values for trial in trials), strict=True)
     return [
-        (max if direction is StudyDirection.MINIMIZE else min)(
-            (values[i] for values in complete), default=0.0
-        )
-        for i, direction in enumerate(directions)
+        (max if direction is StudyDirection.MINIMIZE else min)(values)
+        for direction, values in zip(directions, columns, strict=True)
     ]
+
+
+def _with_constraint(trial: FrozenTrial, worst: Sequence[float]) -> FrozenTrial:
+    """The trial with one constraint: below 0 if it succeeded, above if it diverged."""
+    feasible = _feasible(trial)
+    return create_trial(
+        params=trial.params,
+        distributions=trial.distributions,
+        values=trial.values if feasible else worst,
+        constraints={"diverged": -1.0 if feasible else 1.0},
+    )

@@ -7,7 +7,7 @@ would have drawn.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import optuna
 from optuna.distributions import BaseDistribution
@@ -19,9 +19,6 @@ from hpo.search.samplers.encoding import distribution, from_optuna, optuna_name
 from hpo.seeds import derive
 from hpo.space import Choices, Draw, Parameter, Space
 
-RANDOM_AFTER = 10
-"""A model that keeps proposing what the space rejects is set aside after so many draws."""
-
 Group = dict[str, BaseDistribution]
 """Parameters that are drawn together, by Optuna's names."""
 
@@ -29,8 +26,14 @@ Group = dict[str, BaseDistribution]
 class Random(Proposer):
     """Independent draws, and the frame for the samplers that learn.
 
-    A draw that the model rejects is drawn again with another seed.
+    A draw that the config model rejects is drawn again with another seed.
+
+    Attributes:
+        random_after: a sampler that keeps proposing what is rejected is set aside after so many
+            draws of one trial, and the rest are random.
     """
+
+    random_after: ClassVar[int] = 10
 
     def __init__(self, space: Space, seed: int) -> None:
         super().__init__(space, seed)
@@ -64,8 +67,8 @@ class Random(Proposer):
         study, trial = self.shown(study, trial)
         for draws in range(1, ATTEMPTS + 1):
             seed = derive(self.seed, number, draws - 1)
-            modelled = draws <= RANDOM_AFTER
-            sampler = self.sampler(seed) if modelled else RandomSampler(seed=seed)
+            learned = draws <= self.random_after
+            sampler = self.sampler(seed) if learned else RandomSampler(seed=seed)
             drawn, chose = self._draw(study, trial, sampler, given)
             why = self.space.rejects(drawn.config)
             if why is None:
