@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -72,7 +72,8 @@ def load(folder: Path, text: str | bytes) -> Study:
 def dumped(data: Any) -> str:
     writer, stream = YAML(typ="safe"), io.StringIO()
     writer.sort_base_mapping_type_on_output = False
-    writer.allow_unicode = False  # it would write U+0085 as it is, which reads as a line break
+    # Two errors of the writer: U+0085 as it is reads as a line break, escapes are folded wrongly.
+    writer.allow_unicode, writer.width = False, 10**6
     writer.dump(data, stream)
     return stream.getvalue()
 
@@ -111,15 +112,15 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
     return {**STUDY, "space": space, "search": search, "budget": budget}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(studies())
 def test_the_yaml_of_a_study_is_that_study(folder, data):
     try:
         study = load(folder, json.dumps(data))
     except StudyFileError as error:
         # A list or mapping that reads as a malformed range among the values of every kind.
-        assert all("space" in m.path for m in error.mistakes), error
-        return
+        assert all("space.anything" in m.path for m in error.mistakes), error
+        assume(False)
     again = load(folder, dumped(study.file.model_dump(mode="json")))
     assert again.file == study.file
     assert json.dumps(again.identity()) == json.dumps(study.identity())
@@ -196,7 +197,7 @@ def only_refuses(act: Any) -> None:
             assert str(error)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(mutated() | with_another_value())
 @example("name: " + "x" * 10**6)
 @example("a: " * 5000)

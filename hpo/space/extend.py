@@ -45,7 +45,7 @@ def _changes(before: Node, now: Node, path: str) -> Iterator[str]:
         case Array(), Array() if len(before.items) == len(now.items):
             for i, (old, new) in enumerate(zip(before.items, now.items, strict=True)):
                 yield from _changes(old, new, f"{path}.{i}")
-        case Fixed(), Fixed() if _text(before) == _text(now):
+        case Fixed(), Fixed() if json.dumps(before.value) == json.dumps(now.value):
             pass
         case _:
             yield f"{path}: {_text(before)} -> {_text(now)}"

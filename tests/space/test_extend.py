@@ -123,6 +123,11 @@ RANGE = {"low": 0.1, "high": 0.5}
         (1, 2, ["space.x: 1 -> 2"]),
         (1, 1.0, ["space.x: 1 -> 1.0"]),
         (1, True, ["space.x: 1 -> true"]),
+        (
+            "x" * 70 + "1",
+            "x" * 70 + "2",
+            [f'space.x: "{"x" * 56}... -> "{"x" * 56}...'],
+        ),
         (RANGE, {"low": 0.2, "high": 0.4}, ["space.x.low: 0.1 -> 0.2", "space.x.high: 0.5 -> 0.4"]),
         (RANGE, {"low": 0.2, "high": 0.9}, ["space.x.low: 0.1 -> 0.2"]),
         (
