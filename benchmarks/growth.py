@@ -151,15 +151,19 @@ def main() -> None:
             home.make()
             coordinator = grow(home, sampler, chosen.trials, clock)
             print(f"\n{sampler}, milliseconds a trial")
-            print("| trial | ask | of it draw | record | publish | all |\n|---:|---:|---:|---:|---:|---:|")
+            print(
+                "| trial | ask | of it draw | record | publish | all |\n|---:|---:|---:|---:|---:|---:|"
+            )
             for mark in marks:
                 cells = [clock.at(what, mark) for what in ("ask", "draw", "record", "publish")]
                 whole = cells[0][0] + cells[2][0] + cells[3][0]
                 shown = " | ".join(f"{m:.1f} ({a:.1f} to {b:.1f})" for m, a, b in cells)
                 print(f"| {mark} | {shown} | {whole:.1f} |")
             waited = waits(coordinator, 1.0, 10)
-            print(f"waiting with trials of 1 s: median {statistics.median(waited[1:]):.1f} ms,"
-                  f" largest {max(waited[1:]):.1f} ms, n = {len(waited) - 1}")
+            print(
+                f"waiting with trials of 1 s: median {statistics.median(waited[1:]):.1f} ms,"
+                f" largest {max(waited[1:]):.1f} ms, n = {len(waited) - 1}"
+            )
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
             print(f"memory of the process, largest: {memory:.0f} MiB")
             coordinator.close()

@@ -96,6 +96,8 @@ class StudyFile(Settings):
     )
     @classmethod
     def _one_or_several(cls, objective: Any) -> Any:
+        if not isinstance(objective, dict | list):
+            raise ValueError("must be {metric: NAME}, or a list of these")
         return [objective] if isinstance(objective, dict) else objective
 
     @field_validator("objective")

@@ -123,7 +123,6 @@ def test_the_yaml_of_a_study_is_that_study(folder, data):
         assume(False)
     again = load(folder, dumped(study.file.model_dump(mode="json")))
     assert again.file == study.file
-    assert json.dumps(again.identity()) == json.dumps(study.identity())
     assert again.space.root == study.space.root
     assert json.dumps(again.space.json) == json.dumps(study.space.json)
 

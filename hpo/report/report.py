@@ -116,14 +116,6 @@ def nothing_completed(trials: Sequence[TrialRecord], folder: StudyFolder) -> tup
     return f"none of {len(trials)} trials completed; most often {why}", hint
 
 
-def most_frequent_failure(trials: Sequence[TrialRecord], folder: StudyFolder) -> tuple[str, str]:
-    """Message and hint for a study that gives up because its trials fail one after the other."""
-    failed = [trial for trial in trials if trial.state is State.FAILED]
-    why, hint = _most_frequent(failed, folder)
-    hint += "mend that and run the study again: nothing that finished is lost"
-    return f"trials keep failing: of {len(failed)} that failed, most often {why}", hint
-
-
 def _most_frequent(trials: Sequence[TrialRecord], folder: StudyFolder) -> tuple[str, str]:
     """The reason that most trials ended by, and where a traceback of it is, if anywhere."""
     reasons = Counter((t.state, t.reason) for t in trials if t.reason)

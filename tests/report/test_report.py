@@ -116,14 +116,13 @@ FAILED = [
 ]
 
 
-def test_the_most_frequent_failure_is_told_with_its_own_traceback(folder: StudyFolder) -> None:
+def test_nothing_completed_names_a_traceback_of_the_most_frequent_reason(
+    folder: StudyFolder,
+) -> None:
     for number in (1, 3):
         folder.traceback(number).parent.mkdir(parents=True)
         folder.traceback(number).write_text("Traceback ...")
-    message, hint = report.most_frequent_failure(FAILED, folder)
-    assert message == (
-        "trials keep failing: of 3 that failed, most often (2x) failed: ValueError: a bad day"
-    )
+    _, hint = report.nothing_completed(FAILED, folder)
     assert f"a traceback is in {folder.traceback(3)}; " in hint
 
 
