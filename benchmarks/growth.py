@@ -113,7 +113,7 @@ def grow(home: Home, sampler: str, trials: int, clock: Clock) -> Coordinator:
         with clock.measure("record"):
             coordinator.report(spec.number, spec.lease, Report(1, {"loss": value}, time.time()))
             coordinator.finish(spec.number, spec.lease, Outcome(State.COMPLETE))
-        cursor, (trial, *_) = coordinator.changes(coordinator.changes(0)[0] - 1)
+        _, (trial, *_) = coordinator.changes(coordinator.changes(0)[0] - 1)
         with clock.measure("publish"):
             tracker.publish(TrialPage(trial, [Report(1, {"loss": value}, time.time())]))
         if (spec.number + 1) % 1000 == 0:

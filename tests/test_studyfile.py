@@ -110,8 +110,8 @@ LETTERS = "must match ^[a-z0-9_-]{1,64}$"
         (
             "sampler: random",
             "sampler: randon",
-            "5:19: search.sampler: must be 'grid', 'random', 'qmc', 'tpe', 'gp', 'cmaes', 'nsga2' or"
-            " 'auto', got 'randon'; did you mean 'random'?",
+            "5:19: search.sampler: must be 'grid', 'random', 'qmc', 'tpe', 'gp', 'cmaes', 'nsga2'"
+            " or 'auto', got 'randon'; did you mean 'random'?",
         ),
         (
             "{sampler: random, trials: 3}",
