@@ -151,9 +151,8 @@ def main() -> None:
             home.make()
             coordinator = grow(home, sampler, chosen.trials, clock)
             print(f"\n{sampler}, milliseconds a trial")
-            print(
-                "| trial | ask | of it draw | record | publish | all |\n|---:|---:|---:|---:|---:|---:|"
-            )
+            print("| trial | ask | draw | record | publish | ask + record + publish |")
+            print("|---:|---:|---:|---:|---:|---:|")
             for mark in marks:
                 cells = [clock.at(what, mark) for what in ("ask", "draw", "record", "publish")]
                 whole = cells[0][0] + cells[2][0] + cells[3][0]
