@@ -23,12 +23,12 @@ def no_waiting(monkeypatch):
 
 
 @pytest.fixture
-def open_study(write_study, home):
+def open_study(write_study, home, storage):
     """Opens a coordinator on the study; those open before must have been closed."""
     opened = []
 
     def start(**changes):
-        study = studyfile.load(write_study(**changes))
+        study = studyfile.load(write_study(storage=storage, **changes))
         frozen.freeze(study, home)
         opened.append(Coordinator(home.study(study.name)))
         return opened[-1]

@@ -18,11 +18,12 @@ RANDOM = {"sampler": "random", "trials": 20}
 
 
 @pytest.fixture
-def open_study(write_study, home):
+def open_study(write_study, home, storage):
     opened = []
 
     def start(**changes):
-        study = studyfile.load(write_study(**{"search": RANDOM, **changes}))
+        changes = {"search": RANDOM, "storage": storage, **changes}
+        study = studyfile.load(write_study(**changes))
         frozen.freeze(study, home)
         opened.append(Coordinator(home.study(study.name)))
         return opened[-1]

@@ -16,9 +16,10 @@ from hpo.search import grid
 
 
 @pytest.fixture
-def freeze(write_study, home):
+def freeze(write_study, home, storage):
     def put(extend=False, **changes):
-        return frozen.freeze(studyfile.load(write_study(**changes)), home, extend)
+        study = studyfile.load(write_study(storage=storage, **changes))
+        return frozen.freeze(study, home, extend)
 
     return put
 
@@ -40,9 +41,9 @@ SEARCH = {"sampler": "tpe", "trials": 8, "seed": 0}
 def test_the_same_study_continues(freeze, home):
     first = freeze()
     finish_one(home)
-    journal = home.study("toy").journal.read_bytes()
+    trials = frozen.read_trials(home.study("toy"))
     assert freeze() == first
-    assert home.study("toy").journal.read_bytes() == journal
+    assert frozen.read_trials(home.study("toy")) == trials != []
 
 
 @pytest.mark.parametrize(

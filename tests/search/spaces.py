@@ -66,7 +66,7 @@ class Search:
 
     def __init__(
         self,
-        journal: Path,
+        journal: Path | Journal,
         kind: SamplerName = "random",
         tree: dict[str, Any] = TREE,
         *,
@@ -76,14 +76,13 @@ class Search:
         seed: int = 0,
         trials: int | None = None,
         enqueue: Sequence[Json] = (),
-        store: Journal | None = None,
     ) -> None:
         self.space = make_space(tree, model)
         objectives = (Objective("loss", direction),)
         if kind == "nsga2":
             objectives += (Objective("cost"),)
         pruner = Asha(min_steps=1, reduction_factor=2) if prune else NoPruner()
-        store = store or FileJournal(journal, writable=True)
+        store = FileJournal(journal, writable=True) if isinstance(journal, Path) else journal
         self.record = Record(store, objectives, pruner.make())
         self.draws = Draws(
             self.record,

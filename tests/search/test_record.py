@@ -15,6 +15,8 @@ from optuna.trial import TrialState
 from spaces import GRID, TREE, Search
 
 from hpo.records import Objective, Outcome, State
+from hpo.search import draws
+from hpo.search.journal import open_journal
 from hpo.search.journal.file import FileJournal
 from hpo.search.pruners import Asha
 from hpo.search.record import Record
@@ -46,17 +48,38 @@ def seen_by_optuna(journal):
 @pytest.mark.parametrize(
     ("kind", "prune"), [(kind, False) for kind in KINDS] + [(kind, True) for kind in PRUNED]
 )
-def test_25_trials_and_25_more_equal_50(tmp_path, kind, prune):
-    whole = Search(tmp_path / "whole", kind, tree(kind), prune=prune)
+def test_25_trials_and_25_more_equal_50(tmp_path, kind, prune, storage):
+    def search(name):
+        store = open_journal(storage, tmp_path / name, f"{tmp_path}/{name}", writable=True)
+        return Search(store, kind, tree(kind), prune=prune)
+
+    whole = search("whole")
     whole.run(50)
-    Search(tmp_path / "parts", kind, tree(kind), prune=prune).run(25)
-    parts = Search(tmp_path / "parts", kind, tree(kind), prune=prune)
+    parts = search("parts")
+    parts.run(25)
+    parts.record.close()
+    parts = search("parts")
     parts.run(50)
     assert parts.story() == whole.story()
     assert len(parts.story()) == 50
     states = {t.state for t in parts.record.trials()}
     assert states >= {State.COMPLETE, State.DIVERGED, State.FAILED}
     assert (State.PRUNED in states) is prune
+    for each in (whole, parts):
+        each.record.close()
+
+
+@pytest.mark.parametrize("kind", ["random", "qmc", "tpe", "cmaes", "nsga2"])
+@pytest.mark.parametrize("asked_for", [25, None])
+def test_25_and_25_equal_50_where_draws_are_made_ahead(tmp_path, monkeypatch, kind, asked_for):
+    monkeypatch.setattr(draws, "AHEAD_FROM", 15)
+    whole = Search(tmp_path / "whole", kind)
+    whole.run(50)
+    Search(tmp_path / "parts", kind, trials=asked_for).run(25)
+    parts = Search(tmp_path / "parts", kind)
+    parts.run(50)
+    assert parts.story() == whole.story()
+    assert [parts.record.origin(n).unknown for n in (14, 15, 25, 49)] == [(), (14,), (24,), (48,)]
 
 
 @pytest.mark.parametrize("kind", ["random", "qmc", "tpe"])
