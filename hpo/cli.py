@@ -112,19 +112,16 @@ def run(
     """Run a study here with live progress. Run it again to continue it."""
     import logging
 
-    from rich.logging import RichHandler
-
     from hpo import study as studies
     from hpo import studyfile
     from hpo.report import status
-    from hpo.report.live import LiveView
+    from hpo.report.live import LiveView, Notes
 
     checked = studyfile.load(study, overrides(sets, trials))
     command = shlex.join(["hpo", *sys.argv[1:]])
     # Bound to this stdout: while Ray works, sys.stdout is the engine's log.
     console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
-    notes = RichHandler(console=console, show_time=False, show_level=False, show_path=False)
-    logging.getLogger("hpo").addHandler(notes)
+    logging.getLogger("hpo").addHandler(Notes(console))
     view = LiveView(console, checked.name, checked.objectives)
     try:
         with view:

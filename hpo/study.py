@@ -45,10 +45,10 @@ from hpo.trainable import Trial
 log = logging.getLogger(__name__)
 
 POLL_S = 0.25
-FLUSH_S = 60.0
+FLUSH_S = 30.0
 """How long the end of a run waits for a tracker that answers slowly; what is left comes later."""
 
-OUTAGE_FLUSH_S = 5.0
+OUTAGE_FLUSH_S = 1.0
 """The same for a tracker that has been failing."""
 
 ENGINE_S = 20.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,17 @@ LINE_EVERY_S = 5.0
 """Between two plain lines, unless there is a new best."""
 
 _SHOWN = (State.COMPLETE, State.PRUNED, State.DIVERGED, State.OUT_OF_MEMORY, State.FAILED)
+
+
+class Notes(logging.Handler):
+    """Prints what the project says of a run, above the live panel."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.console.print(record.getMessage(), markup=False)
 
 
 class LiveView:
