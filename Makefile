@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test lint bench faults clean
 
 # Everything runs in a virtual environment of this folder; it is made anew when pyproject.toml changes.
 install: $(BIN)/.installed
@@ -28,6 +28,11 @@ bench: install
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/validate.py
+
+# Half an hour and more: every fault, ten times each. TIMES=50 for as many.
+TIMES ?= 10
+faults: install
+	$(BIN)/python tests/faults/matrix.py --times $(TIMES)
 
 clean:
 	rm -rf .venv

@@ -31,7 +31,12 @@ NAME = "steady"
 TRIALS = 14  # the sampler's model takes over after ten
 TIMEOUT_SECONDS = 240.0
 
-Finished = dict[int, TrialRecord]
+Seen = dict[int, TrialRecord]
+"""Trials by number."""
+
+
+def ended(seen: Seen) -> set[int]:
+    return {number for number, trial in seen.items() if trial.state is not State.RUNNING}
 
 
 @dataclass
@@ -145,13 +150,12 @@ class Execution:
     def notes(self, event: str) -> list[dict[str, Any]]:
         return [note for note in notes(self.log) if note["event"] == event]
 
-    def finished(self) -> Finished:
-        """Trials that have ended as far as the record says; none if there is no record yet."""
+    def seen(self) -> Seen:
+        """The trials as the record has them now; none if there is no record yet."""
         try:
-            found = load_study(NAME, self.home).trials
+            return {trial.number: trial for trial in load_study(NAME, self.home).trials}
         except (InputError, KeyError):
             return {}
-        return {trial.number: trial for trial in found if trial.state is not State.RUNNING}
 
     def random_moment(self) -> None:
         """Returns at some moment of the run: while it starts, or in the midst of some trial."""

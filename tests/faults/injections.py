@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from execution import NAME, TRIALS, Execution, Finished
+from execution import NAME, TRIALS, Execution, Seen, ended
 from mlflow_server import MlflowServer
 
 LEASE_SECONDS = 2
@@ -22,13 +22,13 @@ class Struck:
     """What a fault has done.
 
     Args:
-        before: trials that had ended then.
-        at: when it struck, or, if a server was away, when it was back; monotonic seconds.
+        before: what the record had when it struck.
+        at: when that was, or, if a server was away, when it was back; monotonic seconds.
         tracker: whether it was about the tracker and nothing else.
         problems: what went wrong already.
     """
 
-    before: Finished
+    before: Seen
     at: float
     tracker: bool = False
     problems: list[str] = field(default_factory=list)
@@ -37,7 +37,7 @@ class Struck:
 def run_killed(study: Execution) -> Struck:
     process = study.begin()
     study.random_moment()
-    before, at = study.finished(), time.monotonic()
+    before, at = study.seen(), time.monotonic()
     _send(signal.SIGKILL, -process.pid)
     study.wait()
     return Struck(before, at)
@@ -46,7 +46,7 @@ def run_killed(study: Execution) -> Struck:
 def coordinator_killed(study: Execution) -> Struck:
     study.begin()
     study.some_trial_runs()
-    before, at = study.finished(), time.monotonic()
+    before, at = study.seen(), time.monotonic()
     _send(signal.SIGKILL, study.coordinator())
     return Struck(before, at, problems=_ends_well(study))
 
@@ -54,7 +54,7 @@ def coordinator_killed(study: Execution) -> Struck:
 def worker_killed(study: Execution) -> Struck:
     study.begin()
     study.some_trial_runs()
-    before, at = study.finished(), time.monotonic()
+    before, at = study.seen(), time.monotonic()
     _send(signal.SIGKILL, study.worker())
     return Struck(before, at, problems=_ends_well(study))
 
@@ -64,7 +64,7 @@ def worker_stopped(study: Execution) -> Struck:
     study.begin()
     study.some_trial_runs()
     worker = study.worker()
-    before, at = study.finished(), time.monotonic()
+    before, at = study.seen(), time.monotonic()
     _send(signal.SIGSTOP, worker)
     time.sleep(LEASE_SECONDS + study.rng.uniform(1, 6))
     _send(signal.SIGCONT, worker)
@@ -75,7 +75,7 @@ def sampler_raises(study: Execution) -> Struck:
     marker = study.folder / "raised"
     study.begin(HPO_FAULT_SAMPLER=f"{study.rng.randint(1, TRIALS)}:{marker}")
     study.until(marker.exists, "the sampler does not raise")
-    before, at = study.finished(), time.monotonic()
+    before, at = study.seen(), time.monotonic()
     study.wait()
     return Struck(before, at, problems=[] if marker.exists() else ["the sampler did not raise"])
 
@@ -84,7 +84,7 @@ def clock_set_back(study: Execution) -> Struck:
     at = time.monotonic() + study.rng.uniform(2, 8)
     process = study.begin(HPO_FAULT_CLOCK=f"{at}:{study.rng.choice([60, 3600, 86400])}")
     study.until(lambda: time.monotonic() >= at, "")
-    before = study.finished()
+    before = study.seen()
     study.wait()
     return Struck(before, at, problems=_exit_code(process.returncode, 0))
 
@@ -98,7 +98,7 @@ def disk_full(study: Execution) -> Struck:
         _, hard = resource.prlimit(study.coordinator(), resource.RLIMIT_FSIZE)
         resource.prlimit(study.coordinator(), resource.RLIMIT_FSIZE, (room, hard))
     study.wait()
-    before, at = study.finished(), time.monotonic()
+    before, at = study.seen(), time.monotonic()
     return Struck(before, at, problems=_exit_code(process.returncode, 1))
 
 
@@ -106,7 +106,7 @@ def run_twice(study: Execution) -> Struck:
     """One of the two is refused, the other does not notice."""
     first = study.begin()
     time.sleep(study.rng.uniform(0, 6))
-    before, at = study.finished(), time.monotonic()
+    before, at = study.seen(), time.monotonic()
     second = study.begin()
     codes = sorted([first.wait(), second.wait()])
     refused = "is running the study" in study.said.read_text()
@@ -126,12 +126,12 @@ def last_lines_torn(study: Execution) -> Struck:
     problems = []
     if study.journal.exists() and len(study.journal.read_bytes().splitlines()) > 1:
         _tear(study, study.journal)
-        after = study.finished()
-        if len(before.keys() - after.keys()) > 1 or after.keys() - before.keys():
-            problems.append(f"of {sorted(before)} the torn record has {sorted(after)}")
+        after = study.seen()
+        if len(ended(before) - ended(after)) > 1 or ended(after) - ended(before):
+            problems.append(f"of {ended(before)} the torn record has {ended(after)}")
         before = after
     for metrics in folder.root.glob("trials/*/metrics.jsonl"):
-        if int(metrics.parent.name) not in before:
+        if int(metrics.parent.name) not in ended(before):
             _tear(study, metrics)
     _tear(study, folder.best)
     problems += _refused_until_put_back(study, folder.spec)
@@ -163,7 +163,7 @@ def _refused_until_put_back(study: Execution, spec: Path) -> list[str]:
 def tracker_wiped(study: Execution) -> Struck:
     study.begin()
     study.random_moment()
-    before, at = study.finished(), time.monotonic()
+    before, at = study.seen(), time.monotonic()
     for file in study.home.root.glob("mlflow.db*"):
         file.unlink(missing_ok=True)
     return Struck(before, at, tracker=True)
@@ -181,7 +181,7 @@ def tracker(how: Callable[[MlflowServer], None]) -> Callable[[Execution], Struck
             study.random_moment()
         else:
             study.wait()
-        before = study.finished()
+        before = study.seen()
         study.server.repair()
         return Struck(before, time.monotonic(), tracker=True)
 
@@ -208,7 +208,7 @@ def database_restarts(study: Execution) -> Struck:
     assert study.database is not None
     study.begin()
     study.some_trial_runs()
-    before = study.finished()
+    before = study.seen()
     study.database.stop(study.rng.choice([signal.SIGINT, signal.SIGQUIT]))
     time.sleep(study.rng.uniform(0, 5))
     study.database.start()

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Literal
 
 import injections
-from execution import NAME, Execution, Finished
+from execution import NAME, Execution, ended
 from injections import LEASE_SECONDS, Struck
 from mlflow_server import MlflowServer, mlflow_server
 from postgres import PostgresServer, postgres_server
 from verdict import Verdict, judge
 
+from hpo.home import Home
 from hpo.records import TrialRecord
 from hpo.study import load_study
 
@@ -90,6 +91,16 @@ class World:
         assert study.wait() == 0, study.said.read_text()
         return load_study(NAME, study.home).trials
 
+    def used_home(self, home: Home) -> None:
+        """Makes a home one in which a study was run before: its tracker's tables are there."""
+        home.root.mkdir(parents=True)
+        with (
+            closing(sqlite3.connect(self.folder / "undisturbed" / "home" / "mlflow.db")) as source,
+            closing(sqlite3.connect(home.root / "mlflow.db")) as target,
+        ):
+            source.backup(target)
+            target.execute("PRAGMA journal_mode=WAL")
+
 
 @dataclass(frozen=True)
 class Result:
@@ -122,14 +133,16 @@ def execute(fault: Fault, driver: Driver, seed: int, world: World) -> Result:
     if study.database:
         study.database.create(study.folder.name)
     undisturbed = world.undisturbed
+    if rng.random() < 0.8:
+        world.used_home(study.home)
     try:
         struck = fault.strike(study)
-        healed = _until_published(study, struck.before) if struck.tracker else None
+        healed = _until_published(study, ended(struck.before)) if struck.tracker else None
         survived = study.first.wait() == 0
         again = time.monotonic()
         study.begin()
         if struck.tracker and healed is None:
-            survived, healed = False, _until_published(study, struck.before)
+            survived, healed = False, _until_published(study, ended(struck.before))
         code = study.wait()
     finally:
         study.kill_all()
@@ -145,11 +158,11 @@ def execute(fault: Fault, driver: Driver, seed: int, world: World) -> Result:
     )
 
 
-def _until_published(study: Execution, finished: Finished) -> float | None:
+def _until_published(study: Execution, finished: set[int]) -> float | None:
     """When these trials were published; `None` if the run ended without that."""
     while True:
         running = study.processes[-1].poll() is None
-        if finished.keys() <= _published(study):
+        if finished <= _published(study):
             return time.monotonic()
         if not running:
             return None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass
 
-from execution import NAME, TRIALS, Execution, Finished
+from execution import NAME, TRIALS, Execution, Seen, ended
 from steady import STEPS, loss
 
 from hpo import metric_log
 from hpo.records import State, TrialRecord
-from hpo.report.best import read_best
 from hpo.search.journal import open_journal
 from hpo.seeds import derive
 from hpo.study import load_study
@@ -33,11 +33,11 @@ class Verdict:
     problems: list[str]
 
 
-def judge(study: Execution, before: Finished, at: float, undisturbed: list[TrialRecord]) -> Verdict:
+def judge(study: Execution, before: Seen, at: float, undisturbed: list[TrialRecord]) -> Verdict:
     """Looks at everything that the study has left.
 
     Args:
-        before: the trials that had ended at the time `at`.
+        before: what the record had at the time `at`.
         undisturbed: the same study, run inline without a fault.
     """
     result = load_study(NAME, study.home)
@@ -47,22 +47,26 @@ def judge(study: Execution, before: Finished, at: float, undisturbed: list[Trial
         problems.append("the study is not done")
 
     lost = set(range(TRIALS)) - trials.keys()
-    lost |= {n for n, trial in before.items() if n in trials and trials[n] != trial}
+    lost |= {n for n in ended(before) if n in trials and trials[n] != before[n]}
     if lost:
         problems.append(f"lost: {sorted(lost)}")
 
-    twice = _ended_twice(study) | _begun_after_the_end(study, before, at)
+    later = {n["number"]: n["step"] for n in reversed(study.notes("start")) if n["at"] > at}
+    twice = _ended_twice(study) | (later.keys() & ended(before))
     try:
         runs, whole = _published(study)
     except Exception as error:  # the store itself is broken
         runs, whole = Counter[int](), set[int]()
         problems.append(f"MLflow's store cannot be read: {str(error).splitlines()[0]}")
     twice |= {number for number, times in runs.items() if times > 1}
-    if len(result.trials) != len(trials):
-        twice |= {n for n, times in Counter(t.number for t in result.trials).items() if times > 1}
     if twice:
         problems.append(f"twice: {sorted(twice)}")
 
+    problems += [
+        f"trial {number} went on from step {step}, it had reported {before[number].steps}"
+        for number, step in later.items()
+        if number in before and step < before[number].steps
+    ]
     problems += [wrong for trial in result.trials for wrong in _result(study, trial)]
     if study.workers < 2:
         problems += [
@@ -72,10 +76,14 @@ def judge(study: Execution, before: Finished, at: float, undisturbed: list[Trial
         ]
     if whole != set(range(TRIALS)):
         problems.append(f"published whole are only {sorted(whole)}")
-    best = read_best(study.home.study(NAME))
-    if best is None or best.trial != min(result.trials, key=lambda t: t.value or 0).number:
-        problems.append("best.json is not the best trial")
+    best = min(result.trials, key=_value).number
+    if result.kept is None or [kept.trial for kept in result.kept.best] != [best]:
+        problems.append("what is kept is not the best trial")
     return Verdict(len(lost), len(twice), problems)
+
+
+def _value(trial: TrialRecord) -> float:
+    return math.inf if trial.value is None else trial.value
 
 
 def _drawn(trial: TrialRecord) -> float:
@@ -109,14 +117,6 @@ def _ended_twice(study: Execution) -> set[int]:
         if operation["op_code"] == SET_TRIAL_STATE_VALUES
     )
     return {number for number, times in ends.items() if times > 1}
-
-
-def _begun_after_the_end(study: Execution, before: Finished, at: float) -> set[int]:
-    return {
-        note["number"]
-        for note in study.notes("start")
-        if note["number"] in before and note["at"] > at
-    }
 
 
 def _published(study: Execution) -> tuple[Counter[int], set[int]]:
