@@ -14,6 +14,8 @@ from pathlib import Path
 from execution import NAME, TRIALS, Execution, Seen, ended
 from mlflow_server import MlflowServer
 
+from hpo.lock import is_held
+
 LEASE_SECONDS = 2
 
 
@@ -122,8 +124,11 @@ def run_twice(study: Execution) -> Struck:
 def last_lines_torn(study: Execution) -> Struck:
     """The run is killed, and every file that it appends to or replaces loses its end."""
     struck = run_killed(study)
-    before, folder = struck.before, study.home.study(NAME)
-    problems = []
+    folder = study.home.study(NAME)
+    lock = folder.root / "record.lock"
+    while lock.exists() and is_held(lock):  # under Ray the writer outlives its run by a moment
+        time.sleep(0.05)
+    before, problems = study.seen(), []
     if study.journal.exists() and len(study.journal.read_bytes().splitlines()) > 1:
         _tear(study, study.journal)
         after = study.seen()

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Literal
 
 import injections
-from execution import NAME, Execution, ended
+from execution import NAME, TRIALS, Execution, ended
 from injections import LEASE_SECONDS, Struck
 from mlflow_server import MlflowServer, mlflow_server
 from postgres import PostgresServer, postgres_server
 from verdict import Verdict, judge
 
+from hpo.errors import HpoError
 from hpo.home import Home
 from hpo.records import TrialRecord
 from hpo.study import load_study
@@ -148,8 +149,14 @@ def execute(fault: Fault, driver: Driver, seed: int, world: World) -> Result:
         study.kill_all()
     since = struck.at if survived else again
     if not struck.tracker:
-        healed = next((note["at"] for note in study.notes("end") if note["at"] > since), None)
-    verdict = judge(study, struck.before, struck.at, undisturbed)
+        # Workers of a run that was killed may live a moment longer; they do not count.
+        gone = set() if survived else {n["pid"] for n in study.notes("start") if n["at"] < since}
+        later = (n["at"] for n in study.notes("end") if n["at"] > since and n["pid"] not in gone)
+        healed = min(later, default=None)
+    try:
+        verdict = judge(study, struck.before, struck.at, undisturbed)
+    except HpoError as error:  # the study cannot be read any more
+        verdict = Verdict(TRIALS, 0, [str(error)])
     problems = [*struck.problems, *([] if code == 0 else [f"run again: exit code {code}"])]
     return Result(
         Verdict(verdict.lost, verdict.duplicated, problems + verdict.problems),
