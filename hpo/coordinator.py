@@ -12,23 +12,23 @@ import math
 import shutil
 import threading
 import time
-import uuid
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from functools import update_wrapper
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from dataclasses import replace
 
 from hpo import frozen, metric_log
-from hpo.budget import Spending
+from hpo.assignments import Assignments, worker_of
+from hpo.endings import Ending, has_diverged, judge
 from hpo.errors import HpoError, InputError, StudyFailed
 from hpo.files import write_atomically
+from hpo.guards import locked, writes
 from hpo.home import StudyFolder
 from hpo.ledger import Ledger
 from hpo.limits import Limits
 from hpo.lock import FileLock
+from hpo.progress import Progress
 from hpo.records import (
     TIMED_OUT,
     Decision,
@@ -45,9 +45,6 @@ from hpo.search.samplers import Proposal
 from hpo.seeds import derive
 from hpo.space.messages import did_you_mean
 
-P = ParamSpec("P")
-R = TypeVar("R")
-
 MAX_LOSSES = 3
 """A trial that took its worker down so many times is not tried again."""
 
@@ -59,86 +56,6 @@ PREDECESSOR_SECONDS = 20.0
 
 OVERTIME_SECONDS = 5.0
 """How long a worker may take to notice that its trial is over the time limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a study is.
-
-    Args:
-        total: trials asked for, or points of the grid if these are fewer; `None` if only the budget
-            ends the study.
-        counts: trials by state.
-        best: the best complete trial; with several objectives, the Pareto set.
-        started: when this run began, Unix time; finished_here: trials finished since.
-        done: whether the budget is used up and every trial has ended or is paused.
-        failure: why the study cannot go on; `None` if it can.
-        spent: in all runs.
-        ended_by: why the study was over before its number of trials; empty if it was not.
-    """
-
-    total: int | None
-    counts: dict[State, int]
-    best: tuple[TrialRecord, ...]
-    started: float
-    finished_here: int
-    done: bool
-    stopping: bool
-    failure: HpoError | None
-    spent: Spending
-    ended_by: str
-
-    @property
-    def finished(self) -> int:
-        return sum(n for state, n in self.counts.items() if state is not State.RUNNING)
-
-
-def _lease(worker: str) -> str:
-    """A new lease. It names its worker, so that a coordinator started anew knows whose it is."""
-    return f"{worker}/{uuid.uuid4().hex}"
-
-
-def _worker(lease: str) -> str:
-    return lease.rpartition("/")[0]
-
-
-def _locked(
-    method: Callable[Concatenate[Coordinator, P], R],
-) -> Callable[Concatenate[Coordinator, P], R]:
-    """Inline, a view and a publisher look on from other threads."""
-
-    def locked(self: Coordinator, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with self._mutex:
-            return method(self, *args, **kwargs)
-
-    update_wrapper(locked, method)
-    return locked
-
-
-def _writes(
-    otherwise: Any,
-) -> Callable[[Callable[Concatenate[Coordinator, P], R]], Callable[Concatenate[Coordinator, P], R]]:
-    """A disk that is full or gone stops the study; `otherwise` is what the worker is told."""
-
-    def decorate(
-        method: Callable[Concatenate[Coordinator, P], R],
-    ) -> Callable[Concatenate[Coordinator, P], R]:
-        def guarded(self: Coordinator, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                return method(self, *args, **kwargs)
-            except OSError as error:
-                self._fail(
-                    StudyFailed(
-                        f"the record cannot be written: {error}",
-                        "mend that and run the study again: nothing that was recorded is lost",
-                    )
-                )
-                return otherwise  # type: ignore[no-any-return]
-
-        update_wrapper(guarded, method)
-        return guarded
-
-    return decorate
 
 
 class Coordinator:
@@ -155,7 +72,7 @@ class Coordinator:
     def __init__(self, folder: StudyFolder, again: bool = False) -> None:
         self.study = frozen.thaw(folder)
         self.folder = folder
-        self._mutex = threading.RLock()
+        self.mutex = threading.RLock()
         self._asking = threading.Lock()  # one draw at a time; reports go on meanwhile
         self._lock = FileLock(folder.root / "record.lock", PREDECESSOR_SECONDS)
         file = self.study.file
@@ -183,13 +100,10 @@ class Coordinator:
             for t in self._trials.values()
             if self.study.trainable.deterministic and t.state in _ANSWERS
         }
-        unfinished = [n for n, t in self._trials.items() if t.state is State.RUNNING]
-        # Workers that live on have some time to say what they hold.
-        self._unclaimed = set(unfinished if again else ())
-        self._claims_until = time.monotonic() + 3 * file.resources.heartbeat_seconds
-        self._waiting = deque(() if again else unfinished)
-        self._leases: dict[int, str] = {}
-        self._heard: dict[str, float] = {}
+        self._assignments = Assignments(
+            [n for n, t in self._trials.items() if t.state is State.RUNNING],
+            claim_seconds=3 * file.resources.heartbeat_seconds if again else 0.0,
+        )
         self._losses: Counter[int] = Counter()
         self._deaths = 0
         self._stopping = False
@@ -216,18 +130,18 @@ class Coordinator:
                 if drawn is None or not self._open(worker, drawn):
                     return None
 
-    @_locked
+    @locked
     def alive(self, worker: str, number: int | None, lease: str) -> None:
         """A sign of life, with the trial that the worker holds, if any."""
         self._hear(worker)
         if number is not None:
             self._holds(number, lease)
 
-    @_locked
-    @_writes(otherwise=Decision.PAUSE)
+    @locked
+    @writes(otherwise=Decision.PAUSE)
     def report(self, number: int, lease: str, report: Report) -> Decision:
         """Records metrics at one step and decides whether the trial goes on."""
-        self._hear(_worker(lease))
+        self._hear(worker_of(lease))
         if not self._holds(number, lease):
             return Decision.PAUSE  # handed to someone else meanwhile: this execution is void
         first = self._trials[number].steps == 0
@@ -239,7 +153,7 @@ class Coordinator:
         value = report.metrics.get(self.study.objectives[0].metric)
         prune = value is not None and self._record.report(number, report.step, value)
         self._note(replace(self._trials[number], steps=report.step, metrics=dict(report.metrics)))
-        if not all(map(math.isfinite, self._watched(report.metrics))):
+        if has_diverged(report.metrics, self.study.objectives):
             return Decision.DIVERGE
         if prune:
             return Decision.PRUNE
@@ -248,45 +162,32 @@ class Coordinator:
         self._look_at_budget()
         return Decision.PAUSE if self._stopping or self._ended_by else Decision.GO_ON
 
-    @_locked
-    @_writes(otherwise=None)
+    @locked
+    @writes(otherwise=None)
     def finish(self, number: int, lease: str, outcome: Outcome) -> None:
         """Records how a trial ended."""
-        self._hear(_worker(lease))
+        self._hear(worker_of(lease))
         if not self._holds(number, lease):
             return
-        metrics: dict[str, float] = {}
-        for report in metric_log.read(self.folder.metrics(number)):
-            metrics.update(report.metrics)  # not every report need carry every metric
-        metrics.update(outcome.metrics)
-        names = [objective.metric for objective in self.study.objectives]
-        if outcome.state is State.COMPLETE:
-            missing = [name for name in names if name not in metrics]
-            if not metrics:
-                outcome = Outcome(
-                    State.FAILED, {}, "the trainable neither reported nor returned a metric"
-                )
-            elif missing:
-                self._unreported(missing[0], list(metrics), "what it returned")
-                return
-            elif not all(map(math.isfinite, self._watched(metrics))):
-                outcome = Outcome(State.DIVERGED, {}, "a loss or the objective was not finite")
-            elif self._overtime(number) > 0:
-                outcome = TIMED_OUT
+        reports = metric_log.read(self.folder.metrics(number))
+        ending = judge(outcome, reports, self.study.objectives)
+        if ending.unknown is not None:
+            self._unreported(ending.unknown, list(ending.outcome.metrics), "what it returned")
+            return
+        if ending.outcome.state is State.COMPLETE and self._overtime(number) > 0:
+            ending = Ending(replace(TIMED_OUT, metrics=ending.outcome.metrics))
         if outcome.traceback:
             write_atomically(self.folder.traceback(number), outcome.traceback)
-        values = [metrics.get(name, math.nan) for name in names]
-        kept = outcome.state in (State.COMPLETE, State.PRUNED) and all(map(math.isfinite, values))
-        self._close(number, replace(outcome, metrics=metrics), values if kept else [])
+        self._close(number, ending.outcome, ending.values)
 
     # -- whoever places the workers -----------------------------------------------------------
 
-    @_locked
-    @_writes(otherwise=None)
+    @locked
+    @writes(otherwise=None)
     def worker_ended(self, worker: str, died: bool) -> None:
         """Takes back what a worker held. A trial that keeps killing its workers is given up."""
         lost = self._take_back(worker)
-        self._heard.pop(worker, None)
+        self._assignments.ended(worker)
         self._ledger.worker_ended(worker)
         if not died:
             return
@@ -294,15 +195,15 @@ class Coordinator:
         if lost is not None:
             self._count_loss(lost, "died")
         elif self._deaths >= MAX_DEATHS:
-            self._fail(
+            self.fail(
                 StudyFailed(
                     f"{self._deaths} workers died, one after the other",
                     "run the study with --inline to see why",
                 )
             )
 
-    @_locked
-    @_writes(otherwise=())
+    @locked
+    @writes(otherwise=())
     def overdue(self, workers: Sequence[str]) -> tuple[str, ...]:
         """Workers to be killed: silent beyond their lease, or deaf to their trial's time limit.
 
@@ -311,59 +212,55 @@ class Coordinator:
         Args:
             workers: that have been started and not ended.
         """
-        now, lease_seconds = time.monotonic(), self.study.file.resources.lease_seconds
-        for worker in workers:  # one that never said a word counts from now on
-            self._heard.setdefault(worker, now)
-        silent = [w for w, heard in self._heard.items() if now - heard > lease_seconds]
+        lease_seconds = self.study.file.resources.lease_seconds
+        silent = self._assignments.silent(workers, lease_seconds)
         for worker in silent:
             lost = self._take_back(worker)
             if lost is not None:
                 self._count_loss(lost, "fell silent")
         deaf = []
-        for number, lease in list(self._leases.items()):
+        for number, lease in self._assignments.leases():
             if self._overtime(number) > OVERTIME_SECONDS:
-                deaf.append(_worker(lease))
+                deaf.append(worker_of(lease))
                 self._close(number, TIMED_OUT, [])
-        if now > self._claims_until:
-            self._waiting.extend(sorted(self._unclaimed))
-            self._unclaimed.clear()
+        self._assignments.end_claims()
         self._look_at_budget()
         return (*silent, *deaf)
 
-    @_locked
+    @locked
     def work_left(self) -> bool:
         """Whether a new worker would get a trial now."""
-        return not self._over() and (bool(self._waiting) or self._may_ask())
+        return not self._over() and (self._assignments.waiting or self._may_ask())
 
-    @_locked
+    @locked
     def finished(self) -> bool:
         """Whether no worker will be needed any more."""
         return self._stopping or self.progress().done
 
     # -- whoever runs the study ---------------------------------------------------------------
 
-    @_locked
+    @locked
     def stop(self) -> None:
         """Ends the run: no new trials, and those running pause at their next report."""
         self._stopping = True
 
-    @_locked
+    @locked
     def progress(self) -> Progress:
-        left = bool(self._waiting or self._unclaimed) or self._may_ask()
+        left = self._assignments.open or self._may_ask()
         return Progress(
             total=self._total(),
             counts=dict(+self._counts),
             best=tuple(self._limits.best),
             started=self._started,
             finished_here=self._finished() - self._finished_before,
-            done=not self._leases and (bool(self._ended_by) or not left),
+            done=not self._assignments.held and (bool(self._ended_by) or not left),
             stopping=self._stopping,
             failure=self._failure,
             spent=self._ledger.spent(),
             ended_by=self._ended_by,
         )
 
-    @_locked
+    @locked
     def changes(self, since: int) -> tuple[int, list[TrialRecord]]:
         """Trials changed since an earlier answer's number (0: all), and the number for next."""
         changed = []
@@ -373,7 +270,7 @@ class Coordinator:
             changed.append(self._trials[number])
         return self._version, sorted(changed, key=lambda t: t.number)
 
-    @_locked
+    @locked
     def close(self) -> None:
         """Ends the writing of the record; may be called again."""
         if self._closed:
@@ -387,9 +284,14 @@ class Coordinator:
         self._record.close()
         self._lock.release()
 
+    def fail(self, failure: HpoError) -> None:
+        """Stops the study: it cannot go on."""
+        self._failure = failure
+        self._stopping = True
+
     # -- inside -------------------------------------------------------------------------------
 
-    @_locked
+    @locked
     def _hand_out(self, worker: str) -> tuple[TrialSpec | None, Future[Proposal | None] | None]:
         """A trial that waits, or else the draw of a new one, or neither."""
         self._hear(worker)
@@ -397,21 +299,21 @@ class Coordinator:
         self._look_at_budget()
         if self._over():
             return None, None
-        if self._waiting:
-            return self._lease_to(worker, self._waiting.popleft()), None
+        if self._assignments.waiting:
+            return self._lease_to(worker), None
         return None, self._draws.next() if self._may_ask() else None
 
-    @_locked
-    @_writes(otherwise=False)
+    @locked
+    @writes(otherwise=False)
     def _open(self, worker: str, drawn: Proposal) -> bool:
         """Opens the trial that was drawn; it waits for whoever asks next, which is `worker`."""
         if self._over():
             return False
-        trial = self._draws.open(drawn, workers=len(self._leases) + 1)
+        trial = self._draws.open(drawn, workers=self._assignments.held + 1)
         self._note(trial)
         same = self._results.get(_canonical(trial.config))
         if same is None:
-            self._waiting.appendleft(trial.number)
+            self._assignments.put_first(trial.number)
         else:
             self._answer(trial.number, self._trials[same])
         return True
@@ -421,24 +323,24 @@ class Coordinator:
         outcome = Outcome(known.state, known.metrics, f"same config as trial {known.number}")
         self._close(number, outcome, known.values, same_as=known.number)
 
-    @_locked
+    @locked
     def _draw_failed(self, error: Exception) -> None:
         if isinstance(error, HpoError):
-            self._fail(error)
+            self.fail(error)
             return
         sampler = self.study.file.search.sampler
-        self._fail(
+        self.fail(
             StudyFailed(
                 f"the sampler {sampler} failed: {type(error).__name__}: {error}",
                 "run the study again to continue it; if it fails again, take another sampler",
             )
         )
 
-    def _lease_to(self, worker: str, number: int) -> TrialSpec:
-        self._leases[number] = _lease(worker)
+    def _lease_to(self, worker: str) -> TrialSpec:
+        number, lease = self._assignments.hand_to(worker)
         self._ledger.trial_began(number)
         seed = derive(self.study.file.search.seed, "trial", number)
-        return TrialSpec(number, self._trials[number].config, seed, self._leases[number])
+        return TrialSpec(number, self._trials[number].config, seed, lease)
 
     def _total(self) -> int | None:
         """Trials in all; of a grid, the points that the config model accepts may be fewer."""
@@ -466,8 +368,8 @@ class Coordinator:
         return -math.inf if limit is None else self._ledger.running_for(number) - limit
 
     def _hear(self, worker: str) -> None:
-        self._heard[worker] = time.monotonic()
-        self._ledger.worker_seen(worker)
+        if self._assignments.hear(worker):
+            self._ledger.worker_seen(worker)
 
     def _holds(self, number: int, lease: str) -> bool:
         """Whether a result may be taken from this lease.
@@ -478,26 +380,21 @@ class Coordinator:
         trial = self._trials.get(number)
         if trial is None or trial.state is not State.RUNNING:
             return False
-        if number in self._unclaimed:
-            self._unclaimed.remove(number)
-            self._leases[number] = lease
+        holds = self._assignments.holds(number, lease)
+        if holds:
             self._ledger.trial_began(number)
-        return self._leases.get(number) == lease
+        return holds
 
     def _take_back(self, worker: str) -> int | None:
-        for number, lease in self._leases.items():
-            if _worker(lease) == worker:
-                del self._leases[number]
-                self._ledger.trial_left(number)
-                self._waiting.append(number)
-                return number
-        return None
+        number = self._assignments.take_back(worker)
+        if number is not None:
+            self._ledger.trial_left(number)
+        return number
 
     def _count_loss(self, number: int, how: str) -> None:
         """Gives up a trial that waits, if it has cost too many workers."""
         self._losses[number] += 1
         if self._losses[number] >= MAX_LOSSES:
-            self._waiting.remove(number)
             reason = f"its worker {how} {MAX_LOSSES} times while running it"
             self._close(number, Outcome(State.FAILED, {}, reason), [])
 
@@ -508,7 +405,7 @@ class Coordinator:
         values: Sequence[float],
         same_as: int | None = None,
     ) -> None:
-        self._leases.pop(number, None)
+        self._assignments.drop(number)
         self._deaths = 0
         seconds = self._ledger.trial_ended(number, outcome.state)
         trial = self._record.finish(number, outcome, values, seconds, same_as, self._ledger.spent())
@@ -524,7 +421,7 @@ class Coordinator:
         if why is not None:
             traceback = self.folder.traceback(number)
             hint = f"its traceback is in {traceback}; " if traceback.exists() else ""
-            self._fail(StudyFailed(why, f"{hint}mend that and run the study again to continue it"))
+            self.fail(StudyFailed(why, f"{hint}mend that and run the study again to continue it"))
 
     def _note(self, trial: TrialRecord) -> None:
         self._version += 1
@@ -536,28 +433,15 @@ class Coordinator:
         self._changed[trial.number] = self._version
         self._changed.move_to_end(trial.number)
 
-    def _watched(self, metrics: Mapping[str, float]) -> list[float]:
-        """The objectives and every loss: if one is not finite, the trial has diverged."""
-        objectives = [objective.metric for objective in self.study.objectives]
-        return [
-            value
-            for name, value in metrics.items()
-            if name in objectives or name == "loss" or name.endswith("_loss")
-        ]
-
     def _unreported(self, metric: str, names: list[str], where: str) -> None:
         known = ", ".join(sorted(names)) or "nothing"
-        self._fail(
+        self.fail(
             InputError(
                 f"objective.metric is {metric!r}, but in {where} the trainable has: {known}"
                 + did_you_mean(metric, names),
                 "set objective.metric to one of them, or report it",
             )
         )
-
-    def _fail(self, failure: HpoError) -> None:
-        self._failure = failure
-        self._stopping = True
 
 
 _ANSWERS = (State.COMPLETE, State.PRUNED, State.DIVERGED, State.OUT_OF_MEMORY)

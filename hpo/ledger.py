@@ -54,8 +54,8 @@ class Ledger:
                 self._wall_seconds += now - self._at_work_since
 
     def trial_began(self, number: int) -> None:
-        """A worker starts on a trial, perhaps not for the first time."""
-        self._trials[number] = self._clock()
+        """A worker is at a trial, perhaps not the first one; said again it changes nothing."""
+        self._trials.setdefault(number, self._clock())
 
     def trial_left(self, number: int) -> None:
         """A worker left a trial unfinished."""

@@ -16,13 +16,14 @@ from typing import Any
 
 from hpo import frozen, studyfile
 from hpo.budget import Spending
-from hpo.coordinator import Coordinator, Progress
+from hpo.coordinator import Coordinator
 from hpo.errors import HpoError, InputError, StudyFailed
 from hpo.execute import inline
 from hpo.execute.worker import Setup
 from hpo.home import Home, StudyFolder
 from hpo.limits import Limits
 from hpo.lock import FileLock, is_held
+from hpo.progress import Progress
 from hpo.records import (
     Decision,
     Objectives,

@@ -26,7 +26,8 @@ LAYERS = [
     ["hpo.space"],
     [
         *("hpo.records", "hpo.home", "hpo.metric_log", "hpo.seeds", "hpo.settings"),
-        *("hpo.budget", "hpo.ledger", "hpo.limits"),
+        *("hpo.assignments", "hpo.budget", "hpo.endings", "hpo.guards", "hpo.ledger"),
+        *("hpo.limits", "hpo.progress"),
         *("hpo.differences", "hpo.files", "hpo.lock", "hpo.lazy", "hpo.errors"),
     ],
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,11 +11,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpo.progress import Progress
 from hpo.records import Objective, Objectives, State, TrialRecord
 from hpo.report.words import count, duration, params_line
-
-if TYPE_CHECKING:
-    from hpo.coordinator import Progress
 
 LINE_EVERY_S = 5.0
 """Between two plain lines, unless there is a new best."""
