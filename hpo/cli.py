@@ -140,7 +140,7 @@ def run(
 def list_() -> None:
     """List the studies in this home and how far they are."""
     from hpo.report import status
-    from hpo.study import StudyResult, load_study
+    from hpo.result import StudyResult, load_study
 
     home = Home.default()
     found = home.studies()
@@ -160,7 +160,7 @@ def list_() -> None:
 def status_(name: NameArgument) -> None:
     """Show how far a study is, its best trial so far, and what was spent."""
     from hpo.report import status
-    from hpo.study import load_study
+    from hpo.result import load_study
 
     for part in status.status(load_study(name)):
         out.print(part)
@@ -169,7 +169,7 @@ def status_(name: NameArgument) -> None:
 @app.command()
 def sync(name: NameArgument) -> None:
     """Publish to the tracker what it has missed of a study."""
-    from hpo.study import sync
+    from hpo.publishing import sync
 
     shown, trouble = sync(name)
     if trouble:

@@ -2,108 +2,41 @@
 
 from __future__ import annotations
 
-import _thread
 import logging
-import signal
-import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from hpo import frozen, studyfile
-from hpo.budget import Spending
 from hpo.coordinator import Coordinator
 from hpo.errors import HpoError, InputError, StudyFailed
 from hpo.execute import inline
 from hpo.execute.worker import Setup
 from hpo.home import Home, StudyFolder
-from hpo.limits import Limits
-from hpo.lock import FileLock, is_held
 from hpo.progress import Progress
+from hpo.publishing import FLUSH_S, OUTAGE_FLUSH_S, publisher_of, running
 from hpo.records import (
     Decision,
-    Objectives,
-    State,
-    StudyCard,
     TrialRecord,
     TrialSpec,
     best_trials,
 )
 from hpo.report import report
 from hpo.report.best import Kept, read_kept, write_kept
+from hpo.result import StudyResult
 from hpo.search import samplers
 from hpo.search.importance import importances
 from hpo.seeds import derive
 from hpo.space import probes
 from hpo.studyfile import Study
-from hpo.track import Ending, Publisher, Tracker, open_tracker
+from hpo.track import Ending, open_tracker
 from hpo.trainable import Trial
+from hpo.watch import watch
 
 log = logging.getLogger(__name__)
 
-POLL_S = 0.25
-FLUSH_S = 30.0
-"""How long the end of a run waits for a tracker that answers slowly; what is left comes later."""
-
-OUTAGE_FLUSH_S = 1.0
-"""The same for a tracker that has been failing."""
-
-ENGINE_S = 20.0
-"""After so long without an answer from the coordinator the run gives up, as on Ctrl-C."""
-
 Observer = Callable[[Progress, str | None], None]
 """Called a few times a second with the progress and what is wrong with the tracker, if anything."""
-
-
-@dataclass(frozen=True)
-class StudyResult:
-    """What a run leaves.
-
-    Args:
-        done: whether the budget is used up; otherwise the study was stopped and can be continued.
-        running: whether a process is at it now.
-        total: trials asked for; `None` for a study that ends otherwise.
-        front: the best trial, if one is complete; with several objectives, the Pareto set.
-        kept: what is kept of it; `None` if there is nothing yet.
-        trials: every trial, by number.
-        spent: in all runs.
-        ended_by: why the study was over before its number of trials; empty if it was not.
-        url: the study's page in the tracker, if it has an address.
-        trouble: why the tracker is behind; `None` when all is published.
-    """
-
-    name: str
-    objectives: Objectives
-    done: bool
-    running: bool
-    total: int | None
-    front: list[TrialRecord]
-    kept: Kept | None
-    trials: list[TrialRecord]
-    spent: Spending
-    ended_by: str
-    folder: Path
-    url: str | None
-    trouble: str | None
-
-    @property
-    def best(self) -> TrialRecord | None:
-        """The best trial; `None` if none is complete yet, or if there are several objectives."""
-        return self.front[0] if self.front and len(self.objectives) == 1 else None
-
-    @property
-    def config(self) -> Any:
-        """The best config, typed by the trainable's own model; `None` without a single best."""
-        return self.kept.typed() if self.kept and self.best else None
-
-    @property
-    def test(self) -> Mapping[str, float]:
-        """Test metrics of the best trial, once the study is done."""
-        return self.kept.best[0].test if self.kept and self.best else {}
 
 
 def run(
@@ -146,7 +79,7 @@ def run(
     home = Home.at(home)
     home.make()
     folder = home.study(study.name)
-    with _running(folder), _logging(folder):
+    with running(folder), _logging(folder):
         if not _is_complete(study, folder):
             check_trainable(study)
         card = frozen.freeze(study, home, extend)
@@ -154,7 +87,7 @@ def run(
         report.begin(study, folder)
         tracker = open_tracker(study.file.tracking, home, study.name)
         with _coordinator(study, folder, inline) as (coordinator, execute):
-            publisher = _publisher(study, card, folder, tracker, coordinator)
+            publisher = publisher_of(study, card, folder, tracker, coordinator)
             publisher.start()
             flush_s, ending = FLUSH_S, Ending.FAILED
             try:
@@ -165,7 +98,7 @@ def run(
                             keep_best(study, folder, progress)
                         observer(progress, publisher.trouble)
 
-                    with _watch(coordinator, seen):
+                    with watch(coordinator, seen):
                         execute()
                 progress = coordinator.progress()
                 if progress.failure is not None:
@@ -193,96 +126,6 @@ def run(
         url=tracker.url(),
         trouble=publisher.trouble,
     )
-
-
-def load_study(name: str, home: str | Path | Home | None = None) -> StudyResult:
-    """What is known of a study, read from its record; it may be running.
-
-    Raises:
-        InputError: there is no such study.
-    """
-    folder = Home.at(home).study(name)
-    file = frozen.settings(folder)
-    with frozen.reading(folder) as record:
-        records, spent = (record.trials(), record.spent) if record else ([], Spending())
-    kept, front = read_kept(folder), best_trials(records, file.objectives)
-    finished = sum(t.state is not State.RUNNING for t in records)
-    limits = Limits(file.budget, file.objectives, records)
-    current = kept is not None and kept.numbers == tuple(t.number for t in front)
-    return StudyResult(
-        name=name,
-        objectives=file.objectives,
-        done=kept is not None and kept.complete and kept.trials == finished,
-        running=is_held(folder.root / "run.lock"),
-        total=file.search.trials,
-        front=front,
-        kept=kept if current else None,
-        trials=records,
-        spent=spent,
-        ended_by=limits.reached(spent),
-        folder=folder.root,
-        url=None,
-        trouble=None,
-    )
-
-
-def sync(name: str, home: str | Path | Home | None = None) -> tuple[int, str | None]:
-    """Publishes what the tracker has missed of a study that is not being run.
-
-    Returns:
-        how many trials are shown now, and why some are not, if so.
-
-    Raises:
-        InputError: there is no such study, or it is being run and so published anyway.
-    """
-    home = Home.at(home)
-    folder = home.study(name)
-    study = frozen.thaw(folder)
-    with _running(folder):
-        result = load_study(name, home)
-        tracker = open_tracker(study.file.tracking, home, name)
-        card = frozen.card(study, frozen.study_id(folder))
-        publisher = _publisher(study, card, folder, tracker, _Still(result))
-        publisher.start()
-        publisher.close(FLUSH_S, Ending.DONE if result.done else Ending.STOPPED)
-    return len(result.trials), publisher.trouble
-
-
-@dataclass(frozen=True)
-class _Still:
-    """A study that nobody works on, as a publisher looks at it."""
-
-    result: StudyResult
-
-    def changes(self, since: int) -> tuple[int, list[TrialRecord]]:
-        return 1, [] if since else self.result.trials
-
-    def progress(self) -> StudyResult:
-        return self.result
-
-
-def _publisher(
-    study: Study, card: StudyCard, folder: StudyFolder, tracker: Tracker, source: Any
-) -> Publisher:
-    return Publisher(
-        tracker,
-        card,
-        source.changes,
-        folder,
-        page=lambda trials: report.page(study, folder, trials, source.progress().spent),
-        derived=lambda trial: study.trainable.derived(trial.config),
-    )
-
-
-@contextmanager
-def _running(folder: StudyFolder) -> Iterator[None]:
-    """One process at a time runs a study."""
-    # A short wait, since whoever asks whether a study is running takes the lock for a moment.
-    lock = FileLock(folder.root / "run.lock", wait_seconds=1.0)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager
@@ -423,56 +266,3 @@ def _coordinator(
         finally:
             with suppress(Exception):  # it may be gone, and what went wrong before matters more
                 coordinator.close()
-
-
-@contextmanager
-def _watch(coordinator: Coordinator, seen: Callable[[Progress], None]) -> Iterator[None]:
-    """Shows progress from a thread of its own, and stops the study cleanly at the first Ctrl-C.
-
-    The second Ctrl-C is Python's own: what runs is left as it is, and runs again next time.
-    """
-    interrupted, over = threading.Event(), threading.Event()
-    troubles: list[Exception] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        if interrupted.is_set():
-            signal.signal(number, signal.SIG_DFL)  # should something swallow the exception
-            raise KeyboardInterrupt
-        interrupted.set()
-
-    def look() -> None:
-        answered = time.monotonic()
-        while not over.wait(POLL_S):
-            try:
-                if interrupted.is_set():
-                    coordinator.stop()
-                progress = coordinator.progress()
-                answered = time.monotonic()
-            except Exception:  # being restarted, or gone for good with the whole engine
-                if time.monotonic() - answered > ENGINE_S:
-                    _thread.interrupt_main()
-                    time.sleep(1)
-                continue
-            if not troubles:
-                try:
-                    seen(progress)
-                except Exception as error:  # looking on must not keep Ctrl-C from working
-                    troubles.append(error)
-
-    main = threading.current_thread() is threading.main_thread()
-    before = {
-        number: signal.signal(number, interrupt)
-        for number in ((signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if main else ())
-    }
-    watcher = threading.Thread(target=look, name="hpo-watch", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if troubles:
-        raise troubles[0]
-    seen(coordinator.progress())

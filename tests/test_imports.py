@@ -17,6 +17,8 @@ FILES = sorted((ROOT / "hpo").rglob("*.py"))
 LAYERS = [
     ["hpo.cli"],
     ["hpo.study"],
+    ["hpo.publishing", "hpo.watch"],
+    ["hpo.result"],
     ["hpo.report"],
     ["hpo.coordinator"],
     ["hpo.frozen"],

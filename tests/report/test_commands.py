@@ -95,6 +95,6 @@ def test_a_tracker_that_is_still_away_is_told_with_the_exit_code(
     write_study: Any, home: Home, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hpo.run(write_study(search={"sampler": "random", "trials": 2}), inline=True, home=home)
-    monkeypatch.setattr("hpo.study.sync", lambda name: (2, "nobody there"))
+    monkeypatch.setattr("hpo.publishing.sync", lambda name: (2, "nobody there"))
     said = command("sync", "toy")
     assert said.exit_code == 1 and "the tracker is still behind: nobody there" in said.stdout

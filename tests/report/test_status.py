@@ -36,7 +36,7 @@ def trial(number: int, *values: float, state: State = State.COMPLETE) -> TrialRe
 
 
 def study(*trials: TrialRecord, objectives: Any = LOSS, test: Any = None, **changes: Any) -> Any:
-    """As `hpo.study` hands it over."""
+    """As `hpo.result` hands it over."""
     front = best_trials(trials, objectives)
     chosen = [
         KeptTrial(trial=t.number, values=t.values, metrics={}, test=test or {}, config={})
