@@ -123,12 +123,12 @@ def run_twice(study: Execution) -> Struck:
 
 def last_lines_torn(study: Execution) -> Struck:
     """The run is killed, and every file that it appends to or replaces loses its end."""
-    struck = run_killed(study)
+    problems = run_killed(study).problems
     folder = study.home.study(NAME)
     lock = folder.root / "record.lock"
     while lock.exists() and is_held(lock):  # under Ray the writer outlives its run by a moment
         time.sleep(0.05)
-    before, problems = study.seen(), []
+    before, at = study.seen(), time.monotonic()
     if study.journal.exists() and len(study.journal.read_bytes().splitlines()) > 1:
         _tear(study, study.journal)
         after = study.seen()
@@ -140,7 +140,7 @@ def last_lines_torn(study: Execution) -> Struck:
             _tear(study, metrics)
     _tear(study, folder.best)
     problems += _refused_until_put_back(study, folder.spec)
-    return Struck(before, struck.at, problems=problems)
+    return Struck(before, at, problems=problems)
 
 
 def _tear(study: Execution, file: Path) -> None:
