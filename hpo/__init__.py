@@ -10,12 +10,13 @@ if TYPE_CHECKING:
     from hpo.errors import InputError as InputError
     from hpo.errors import StudyFailed as StudyFailed
     from hpo.report.best import load_best as load_best
-    from hpo.study import StudyResult as StudyResult
-    from hpo.study import load_study as load_study
+    from hpo.result import StudyResult as StudyResult
+    from hpo.result import load_study as load_study
     from hpo.study import run as run
     from hpo.trainable import Trainable as Trainable
     from hpo.trainable import Trial as Trial
     from hpo.trainable import TrialStopped as TrialStopped
+    from hpo.trainable import deterministic as deterministic
 
 __version__ = "0.1.0"
 
@@ -24,12 +25,13 @@ _WHERE = {
     "HpoError": "hpo.errors",
     "InputError": "hpo.errors",
     "StudyFailed": "hpo.errors",
-    "StudyResult": "hpo.study",
+    "StudyResult": "hpo.result",
     "Trainable": "hpo.trainable",
     "Trial": "hpo.trainable",
     "TrialStopped": "hpo.trainable",
+    "deterministic": "hpo.trainable",
     "load_best": "hpo.report.best",
-    "load_study": "hpo.study",
+    "load_study": "hpo.result",
     "run": "hpo.study",
 }
 __all__ = list(_WHERE)

@@ -18,7 +18,7 @@ class BudgetSettings(Settings):
     at its next report and goes on when the study is run again with a larger budget.
     """
 
-    wall_hours: float | None = Field(None, gt=0, description="hours during which the study runs")
+    wall_hours: float | None = Field(None, gt=0, description="hours during which it has workers")
     cpu_hours: float | None = Field(None, gt=0, description="hours times CPUs that workers hold")
     gpu_hours: float | None = Field(None, gt=0, description="hours times GPUs that workers hold")
     target: float | None = Field(
@@ -45,7 +45,7 @@ class Spending:
     """What a study has spent so far, over all its runs.
 
     Args:
-        wall_seconds: during which it was run.
+        wall_seconds: during which it had workers.
         worker_seconds: of all workers together, trials and idling.
         busy_seconds: the part of that spent on trials, by how these ended; those that are still
             running, or were lost with their worker and ran again, stand under `State.RUNNING`.

@@ -104,25 +104,32 @@ def run(
     sets: SetOption = None,
     trials: TrialsOption = None,
     inline: Annotated[bool, typer.Option("--inline", help="In this process, without Ray.")] = False,
+    extend: Annotated[
+        bool,
+        typer.Option("--extend", help="The space has grown: wider ranges or more choices."),
+    ] = False,
 ) -> None:
     """Run a study here with live progress. Run it again to continue it."""
+    import logging
+
     from hpo import study as studies
     from hpo import studyfile
-    from hpo.report import tables
-    from hpo.report.live import LiveView
+    from hpo.report import status
+    from hpo.report.live import LiveView, Notes
 
     checked = studyfile.load(study, overrides(sets, trials))
     command = shlex.join(["hpo", *sys.argv[1:]])
     # Bound to this stdout: while Ray works, sys.stdout is the engine's log.
     console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
-    view = LiveView(console, checked.name, checked.objective.metric)
+    logging.getLogger("hpo").addHandler(Notes(console))
+    view = LiveView(console, checked.name, checked.objectives)
     try:
         with view:
-            result = studies.run(checked, inline=inline, observer=view.show)
+            result = studies.run(checked, inline=inline, extend=extend, observer=view.show)
     except KeyboardInterrupt:
         out.print(f"stopped at once; nothing that finished is lost; to continue: {command}")
         sys.exit(INTERRUPTED)
-    for part in tables.result(result, checked):
+    for part in status.result(result):
         out.print(part)
     if not result.done:
         out.print(f"stopped; to continue: {command}", markup=False)
@@ -132,8 +139,8 @@ def run(
 @app.command(name="list")
 def list_() -> None:
     """List the studies in this home and how far they are."""
-    from hpo.report import tables
-    from hpo.study import StudyResult, load_study
+    from hpo.report import status
+    from hpo.result import StudyResult, load_study
 
     home = Home.default()
     found = home.studies()
@@ -146,17 +153,30 @@ def list_() -> None:
             rows.append(load_study(folder.name, home))
         except HpoError as error:
             rows.append((folder.name, error))
-    out.print(tables.studies(rows))
+    out.print(status.studies(rows))
+
+
+@app.command(name="status")
+def status_(name: NameArgument) -> None:
+    """Show how far a study is, its best trial so far, and what was spent."""
+    from hpo.report import status
+    from hpo.result import load_study
+
+    for part in status.status(load_study(name)):
+        out.print(part)
 
 
 @app.command()
-def status(name: NameArgument) -> None:
-    """Show how far a study is, and its best trial so far."""
-    from hpo.report import tables
-    from hpo.study import load_study
+def sync(name: NameArgument) -> None:
+    """Publish to the tracker what it has missed of a study."""
+    from hpo.publishing import sync
 
-    for part in tables.status(load_study(name)):
-        out.print(part)
+    shown, trouble = sync(name)
+    if trouble:
+        out.print(f"the tracker is still behind: {trouble}", style="yellow", markup=False)
+        out.print("once it answers, run this again")
+        sys.exit(1)
+    out.print(f"the tracker shows {shown} trials of study {name}", markup=False)
 
 
 @app.command()
@@ -164,22 +184,23 @@ def best(
     name: NameArgument,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = "yaml",
     out_file: Annotated[Path | None, typer.Option("--out", help="Write to a file.")] = None,
+    trial: Annotated[
+        int | None,
+        typer.Option("--trial", min=0, help="Which one, where several objectives have several."),
+    ] = None,
     batch_size: Annotated[
         int | None,
         typer.Option("--batch-size", min=1, help="Move it there by the study's coupling rule."),
     ] = None,
 ) -> None:
-    """Print the best config, ready to parse."""
+    """Print the best config, ready to parse; with several objectives, list the Pareto set."""
     from hpo.files import write_atomically
-    from hpo.report.best import best_of, move, render
+    from hpo.report.best import answer, kept_of
 
-    found = best_of(name)
-    config, notes = found.config, Console(stderr=True, soft_wrap=True, highlight=False)
-    if batch_size is not None:
-        config, changes = move(found, batch_size)
-        for change in changes or ["nothing changed"]:
-            notes.print(change, markup=False)
-    text = render(config, form)
+    text, said = answer(kept_of(name), form, trial, batch_size)
+    notes = Console(stderr=True, soft_wrap=True, highlight=False)
+    for line in said:
+        notes.print(line, markup=False)
     if out_file is None:
         sys.stdout.write(text)
     else:

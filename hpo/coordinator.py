@@ -7,32 +7,43 @@ does not know of are taken at their word, trials that nobody holds run again.
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 import threading
 import time
-import uuid
-from collections import Counter, OrderedDict, deque
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import update_wrapper
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import replace
 
-from hpo import metric_log
+from hpo import frozen, metric_log
+from hpo.assignments import Assignments, worker_of
+from hpo.endings import Ending, has_diverged, judge
 from hpo.errors import HpoError, InputError, StudyFailed
 from hpo.files import write_atomically
+from hpo.guards import locked, writes
 from hpo.home import StudyFolder
+from hpo.ledger import Ledger
+from hpo.limits import Limits
 from hpo.lock import FileLock
-from hpo.records import Decision, Outcome, Report, State, TrialRecord, TrialSpec, best_trial
+from hpo.progress import Progress
+from hpo.records import (
+    TIMED_OUT,
+    Decision,
+    Json,
+    Outcome,
+    Report,
+    State,
+    TrialRecord,
+    TrialSpec,
+)
 from hpo.search import grid
-from hpo.search.record import Record
-from hpo.search.samplers import proposer
+from hpo.search.draws import Draws
+from hpo.search.samplers import Proposal
 from hpo.seeds import derive
 from hpo.space.messages import did_you_mean
-from hpo.studyfile import Study
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 MAX_LOSSES = 3
 """A trial that took its worker down so many times is not tried again."""
@@ -43,238 +54,213 @@ MAX_DEATHS = 5
 PREDECESSOR_SECONDS = 20.0
 """How long the writer before, whose run was killed, may take to be gone."""
 
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a study is.
-
-    Args:
-        total: trials asked for, or points of the grid if these are fewer.
-        counts: trials by state.
-        started: when this run began, Unix time; finished_here: trials finished since.
-        done: whether the budget is used up and every trial has ended.
-        failure: why the study cannot go on; `None` if it can.
-    """
-
-    total: int
-    counts: dict[State, int]
-    best: TrialRecord | None
-    started: float
-    finished_here: int
-    done: bool
-    stopping: bool
-    failure: HpoError | None
-
-    @property
-    def finished(self) -> int:
-        return sum(n for state, n in self.counts.items() if state is not State.RUNNING)
-
-
-def _lease(worker: str) -> str:
-    """A new lease. It names its worker, so that a coordinator started anew knows whose it is."""
-    return f"{worker}/{uuid.uuid4().hex}"
-
-
-def _worker(lease: str) -> str:
-    return lease.rpartition("/")[0]
-
-
-def _locked(
-    method: Callable[Concatenate[Coordinator, P], R],
-) -> Callable[Concatenate[Coordinator, P], R]:
-    """Inline, a view and a publisher look on from other threads."""
-
-    def locked(self: Coordinator, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        with self._mutex:
-            return method(self, *args, **kwargs)
-
-    update_wrapper(locked, method)
-    return locked
-
-
-def _writes(
-    otherwise: Any,
-) -> Callable[[Callable[Concatenate[Coordinator, P], R]], Callable[Concatenate[Coordinator, P], R]]:
-    """A disk that is full or gone stops the study; `otherwise` is what the worker is told."""
-
-    def decorate(
-        method: Callable[Concatenate[Coordinator, P], R],
-    ) -> Callable[Concatenate[Coordinator, P], R]:
-        def guarded(self: Coordinator, /, *args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                return method(self, *args, **kwargs)
-            except OSError as error:
-                self._fail(
-                    StudyFailed(
-                        f"the record cannot be written: {error}",
-                        "mend that and run the study again: nothing that was recorded is lost",
-                    )
-                )
-                return otherwise  # type: ignore[no-any-return]
-
-        update_wrapper(guarded, method)
-        return guarded
-
-    return decorate
+OVERTIME_SECONDS = 5.0
+"""How long a worker may take to notice that its trial is over the time limit."""
 
 
 class Coordinator:
     """See the module's docstring. Methods may be called again with the same arguments.
 
     Args:
-        load: makes the study; called here, since a study does not travel between processes.
-        folder: the study's.
+        folder: of a study that is frozen.
+        again: whether this takes the place of a coordinator that died while its workers live on.
 
     Raises:
         StudyConflict: another process writes this study's record.
     """
 
-    def __init__(self, load: Callable[[], Study], folder: StudyFolder) -> None:
-        self.study = load()
+    def __init__(self, folder: StudyFolder, again: bool = False) -> None:
+        self.study = frozen.thaw(folder)
         self.folder = folder
-        self._mutex = threading.RLock()
+        self.mutex = threading.RLock()
+        self._asking = threading.Lock()  # one draw at a time; reports go on meanwhile
         self._lock = FileLock(folder.root / "record.lock", PREDECESSOR_SECONDS)
-        self._record = Record(folder.journal, self.study.objective, self.study.file.pruner.make())
-        self._proposer = proposer(self.study.space, self.study.file.search)
+        file = self.study.file
+        self._record = frozen.open_record(folder, writable=True)
+        self._ledger = Ledger(self._record.spent, file.resources.cpus, file.resources.gpus)
+        known = frozen.read_known(folder)
+        self._draws = Draws(
+            self._record,
+            self.study.space,
+            file.search,
+            file.pruner,
+            enqueue=known.enqueue,
+            earlier=[(trial.config, trial.told()) for trial in known.trials],
+            extension=self.study.extension,
+        )
         self._trials: dict[int, TrialRecord] = {}
+        self._counts: Counter[State] = Counter()
         self._version = 0
         self._changed: OrderedDict[int, int] = OrderedDict()
         for trial in self._record.trials():
             self._note(trial)
-        self._waiting = deque(n for n, t in self._trials.items() if t.state is State.RUNNING)
-        self._leases: dict[int, str] = {}
+        self._limits = Limits(file.budget, self.study.objectives, self._trials.values())
+        self._results = {
+            _canonical(t.config): t.number
+            for t in self._trials.values()
+            if self.study.trainable.deterministic and t.state in _ANSWERS
+        }
+        self._assignments = Assignments(
+            [n for n, t in self._trials.items() if t.state is State.RUNNING],
+            claim_seconds=3 * file.resources.heartbeat_seconds if again else 0.0,
+        )
         self._losses: Counter[int] = Counter()
         self._deaths = 0
         self._stopping = False
+        self._closed = False
         self._failure: HpoError | None = None
-        self._best = best_trial(list(self._trials.values()), self.study.objective)
+        self._ended_by = self._limits.reached(self._ledger.spent())
         self._started = time.time()
-        self._finished_before = sum(t.state is not State.RUNNING for t in self._trials.values())
+        self._finished_before = self._finished()
 
     # -- workers ------------------------------------------------------------------------------
 
-    @_locked
-    @_writes(otherwise=None)
     def next_trial(self, worker: str) -> TrialSpec | None:
         """A trial for a worker that runs none; `None` when none is left or the study stops."""
-        self._take_back(worker)
-        if self._stopping:
-            return None
-        if self._waiting:
-            number = self._waiting.popleft()
-        else:
-            asked = self._ask()
-            if asked is None:
-                return None
-            number = asked
-        self._leases[number] = _lease(worker)
-        seed = derive(self.study.file.search.seed, "trial", number)
-        return TrialSpec(number, self._trials[number].config, seed, self._leases[number])
+        with self._asking:
+            while True:
+                spec, draw = self._hand_out(worker)
+                if draw is None:
+                    return spec
+                try:
+                    drawn = draw.result()
+                except Exception as error:
+                    self._draw_failed(error)
+                    return None
+                if drawn is None or not self._open(worker, drawn):
+                    return None
 
-    @_locked
-    @_writes(otherwise=Decision.PAUSE)
+    @locked
+    def alive(self, worker: str, number: int | None, lease: str) -> None:
+        """A sign of life, with the trial that the worker holds, if any."""
+        self._hear(worker)
+        if number is not None:
+            self._holds(number, lease)
+
+    @locked
+    @writes(otherwise=Decision.PAUSE)
     def report(self, number: int, lease: str, report: Report) -> Decision:
         """Records metrics at one step and decides whether the trial goes on."""
+        self._hear(worker_of(lease))
         if not self._holds(number, lease):
             return Decision.PAUSE  # handed to someone else meanwhile: this execution is void
-        metric = self.study.objective.metric
         first = self._trials[number].steps == 0
-        if first and metric not in report.metrics:
-            self._unreported(metric, list(report.metrics), "its first report")
+        missing = [o.metric for o in self.study.objectives if o.metric not in report.metrics]
+        if first and missing:
+            self._unreported(missing[0], list(report.metrics), "its first report")
             return Decision.PAUSE
         metric_log.append(self.folder.metrics(number), report)
-        value = report.metrics.get(metric)
+        value = report.metrics.get(self.study.objectives[0].metric)
         prune = value is not None and self._record.report(number, report.step, value)
         self._note(replace(self._trials[number], steps=report.step, metrics=dict(report.metrics)))
-        if not all(map(math.isfinite, self._watched(report.metrics))):
+        if has_diverged(report.metrics, self.study.objectives):
             return Decision.DIVERGE
         if prune:
             return Decision.PRUNE
-        return Decision.PAUSE if self._stopping else Decision.GO_ON
+        if self._overtime(number) > 0:
+            return Decision.TIME_OUT
+        self._look_at_budget()
+        return Decision.PAUSE if self._stopping or self._ended_by else Decision.GO_ON
 
-    @_locked
-    @_writes(otherwise=None)
+    @locked
+    @writes(otherwise=None)
     def finish(self, number: int, lease: str, outcome: Outcome) -> None:
         """Records how a trial ended."""
+        self._hear(worker_of(lease))
         if not self._holds(number, lease):
             return
-        metrics: dict[str, float] = {}
-        for report in metric_log.read(self.folder.metrics(number)):
-            metrics.update(report.metrics)  # not every report need carry every metric
-        metrics.update(outcome.metrics)
-        value = metrics.get(self.study.objective.metric)
-        if outcome.state is State.COMPLETE:
-            if not metrics:
-                outcome = Outcome(
-                    State.FAILED, {}, "the trainable neither reported nor returned a metric"
-                )
-            elif value is None:
-                self._unreported(self.study.objective.metric, list(metrics), "what it returned")
-                return
-            elif not all(map(math.isfinite, self._watched(metrics))):
-                outcome = Outcome(State.DIVERGED, {}, "a loss or the objective was not finite")
-        if value is not None and not math.isfinite(value):
-            value = None
+        reports = metric_log.read(self.folder.metrics(number))
+        ending = judge(outcome, reports, self.study.objectives)
+        if ending.unknown is not None:
+            self._unreported(ending.unknown, list(ending.outcome.metrics), "what it returned")
+            return
+        if ending.outcome.state is State.COMPLETE and self._overtime(number) > 0:
+            ending = Ending(replace(TIMED_OUT, metrics=ending.outcome.metrics))
         if outcome.traceback:
             write_atomically(self.folder.traceback(number), outcome.traceback)
-        kept = value if outcome.state in (State.COMPLETE, State.PRUNED) else None
-        self._close(number, replace(outcome, metrics=metrics), kept)
+        self._close(number, ending.outcome, ending.values)
 
-    @_locked
-    @_writes(otherwise=None)
+    # -- whoever places the workers -----------------------------------------------------------
+
+    @locked
+    @writes(otherwise=None)
     def worker_ended(self, worker: str, died: bool) -> None:
         """Takes back what a worker held. A trial that keeps killing its workers is given up."""
         lost = self._take_back(worker)
+        self._assignments.ended(worker)
+        self._ledger.worker_ended(worker)
         if not died:
             return
         self._deaths += 1
         if lost is not None:
-            self._losses[lost] += 1
-            if self._losses[lost] >= MAX_LOSSES:
-                self._waiting.remove(lost)
-                reason = f"its worker died {MAX_LOSSES} times while running it"
-                self._close(lost, Outcome(State.FAILED, {}, reason), None)
+            self._count_loss(lost, "died")
         elif self._deaths >= MAX_DEATHS:
-            self._fail(
+            self.fail(
                 StudyFailed(
                     f"{self._deaths} workers died, one after the other",
                     "run the study with --inline to see why",
                 )
             )
 
-    # -- whoever runs the study ---------------------------------------------------------------
+    @locked
+    @writes(otherwise=())
+    def overdue(self, workers: Sequence[str]) -> tuple[str, ...]:
+        """Workers to be killed: silent beyond their lease, or deaf to their trial's time limit.
 
-    @_locked
+        A silent worker's trial is taken back at once: what it may still report does not count.
+
+        Args:
+            workers: that have been started and not ended.
+        """
+        lease_seconds = self.study.file.resources.lease_seconds
+        silent = self._assignments.silent(workers, lease_seconds)
+        for worker in silent:
+            lost = self._take_back(worker)
+            if lost is not None:
+                self._count_loss(lost, "fell silent")
+        deaf = []
+        for number, lease in self._assignments.leases():
+            if self._overtime(number) > OVERTIME_SECONDS:
+                deaf.append(worker_of(lease))
+                self._close(number, TIMED_OUT, [])
+        self._assignments.end_claims()
+        self._look_at_budget()
+        return (*silent, *deaf)
+
+    @locked
     def work_left(self) -> bool:
         """Whether a new worker would get a trial now."""
-        return not self._stopping and (bool(self._waiting) or self._may_ask())
+        return not self._over() and (self._assignments.waiting or self._may_ask())
 
-    @_locked
+    @locked
     def finished(self) -> bool:
         """Whether no worker will be needed any more."""
         return self._stopping or self.progress().done
 
-    @_locked
+    # -- whoever runs the study ---------------------------------------------------------------
+
+    @locked
     def stop(self) -> None:
         """Ends the run: no new trials, and those running pause at their next report."""
         self._stopping = True
 
-    @_locked
+    @locked
     def progress(self) -> Progress:
-        counts = Counter(trial.state for trial in self._trials.values())
-        finished = sum(n for state, n in counts.items() if state is not State.RUNNING)
+        left = self._assignments.open or self._may_ask()
         return Progress(
             total=self._total(),
-            counts=dict(counts),
-            best=self._best,
+            counts=dict(+self._counts),
+            best=tuple(self._limits.best),
             started=self._started,
-            finished_here=finished - self._finished_before,
-            done=not (self._waiting or self._leases or self._may_ask()),
+            finished_here=self._finished() - self._finished_before,
+            done=not self._assignments.held and (bool(self._ended_by) or not left),
             stopping=self._stopping,
             failure=self._failure,
+            spent=self._ledger.spent(),
+            ended_by=self._ended_by,
         )
 
-    @_locked
+    @locked
     def changes(self, since: int) -> tuple[int, list[TrialRecord]]:
         """Trials changed since an earlier answer's number (0: all), and the number for next."""
         changed = []
@@ -284,34 +270,106 @@ class Coordinator:
             changed.append(self._trials[number])
         return self._version, sorted(changed, key=lambda t: t.number)
 
+    @locked
     def close(self) -> None:
+        """Ends the writing of the record; may be called again."""
+        if self._closed:
+            return
+        self._closed = True
+        spent = self._ledger.spent()
+        if spent.worker_seconds > self._record.spent.worker_seconds:
+            with suppress(OSError):  # the disk may be full, which was told before
+                self._record.spend(spent)
+        self._draws.close()
+        self._record.close()
         self._lock.release()
+
+    def fail(self, failure: HpoError) -> None:
+        """Stops the study: it cannot go on."""
+        self._failure = failure
+        self._stopping = True
 
     # -- inside -------------------------------------------------------------------------------
 
-    def _total(self) -> int:
+    @locked
+    def _hand_out(self, worker: str) -> tuple[TrialSpec | None, Future[Proposal | None] | None]:
+        """A trial that waits, or else the draw of a new one, or neither."""
+        self._hear(worker)
+        self._take_back(worker)
+        self._look_at_budget()
+        if self._over():
+            return None, None
+        if self._assignments.waiting:
+            return self._lease_to(worker), None
+        return None, self._draws.next() if self._may_ask() else None
+
+    @locked
+    @writes(otherwise=False)
+    def _open(self, worker: str, drawn: Proposal) -> bool:
+        """Opens the trial that was drawn; it waits for whoever asks next, which is `worker`."""
+        if self._over():
+            return False
+        trial = self._draws.open(drawn, workers=self._assignments.held + 1)
+        self._note(trial)
+        same = self._results.get(_canonical(trial.config))
+        if same is None:
+            self._assignments.put_first(trial.number)
+        else:
+            self._answer(trial.number, self._trials[same])
+        return True
+
+    def _answer(self, number: int, known: TrialRecord) -> None:
+        """Gives a trial the result of another with the same config, without running it."""
+        outcome = Outcome(known.state, known.metrics, f"same config as trial {known.number}")
+        self._close(number, outcome, known.values, same_as=known.number)
+
+    @locked
+    def _draw_failed(self, error: Exception) -> None:
+        if isinstance(error, HpoError):
+            self.fail(error)
+            return
+        sampler = self.study.file.search.sampler
+        self.fail(
+            StudyFailed(
+                f"the sampler {sampler} failed: {type(error).__name__}: {error}",
+                "run the study again to continue it; if it fails again, take another sampler",
+            )
+        )
+
+    def _lease_to(self, worker: str) -> TrialSpec:
+        number, lease = self._assignments.hand_to(worker)
+        self._ledger.trial_began(number)
+        seed = derive(self.study.file.search.seed, "trial", number)
+        return TrialSpec(number, self._trials[number].config, seed, lease)
+
+    def _total(self) -> int | None:
         """Trials in all; of a grid, the points that the config model accepts may be fewer."""
         search = self.study.file.search
         size = grid.size(self.study.space.root) if search.sampler == "grid" else math.inf
-        return int(min(size, search.trials or math.inf))
+        total = min(size, search.trials or math.inf)
+        return None if total == math.inf else int(total)
 
     def _may_ask(self) -> bool:
         total = self.study.file.search.trials
-        if total is not None and len(self._trials) >= total:
-            return False
-        return self._proposer.has_next(self._record.last_position)
+        return (total is None or len(self._trials) < total) and self._draws.has_next()
 
-    def _ask(self) -> int | None:
-        if not self._may_ask():
-            return None
-        try:
-            trial = self._record.ask(self._proposer, self.study.space)
-        except StudyFailed as failure:
-            self._fail(failure)
-            return None
-        assert trial is not None, "has_next said there is one"
-        self._note(trial)
-        return trial.number
+    def _over(self) -> bool:
+        return self._stopping or bool(self._ended_by)
+
+    def _finished(self) -> int:
+        return len(self._trials) - self._counts[State.RUNNING]
+
+    def _look_at_budget(self) -> None:
+        self._ended_by = self._ended_by or self._limits.reached(self._ledger.spent())
+
+    def _overtime(self, number: int) -> float:
+        """Seconds by which a trial is over its time limit; negative or 0 if it is not."""
+        limit = self.study.file.budget.trial_seconds
+        return -math.inf if limit is None else self._ledger.running_for(number) - limit
+
+    def _hear(self, worker: str) -> None:
+        if self._assignments.hear(worker):
+            self._ledger.worker_seen(worker)
 
     def _holds(self, number: int, lease: str) -> bool:
         """Whether a result may be taken from this lease.
@@ -322,49 +380,62 @@ class Coordinator:
         trial = self._trials.get(number)
         if trial is None or trial.state is not State.RUNNING:
             return False
-        if number in self._waiting and not self._losses[number]:
-            self._waiting.remove(number)
-            self._leases[number] = lease
-        return self._leases.get(number) == lease
+        holds = self._assignments.holds(number, lease)
+        if holds:
+            self._ledger.trial_began(number)
+        return holds
 
     def _take_back(self, worker: str) -> int | None:
-        for number, lease in self._leases.items():
-            if _worker(lease) == worker:
-                del self._leases[number]
-                self._waiting.append(number)
-                return number
-        return None
+        number = self._assignments.take_back(worker)
+        if number is not None:
+            self._ledger.trial_left(number)
+        return number
 
-    def _close(self, number: int, outcome: Outcome, value: float | None) -> None:
-        self._leases.pop(number, None)
+    def _count_loss(self, number: int, how: str) -> None:
+        """Gives up a trial that waits, if it has cost too many workers."""
+        self._losses[number] += 1
+        if self._losses[number] >= MAX_LOSSES:
+            reason = f"its worker {how} {MAX_LOSSES} times while running it"
+            self._close(number, Outcome(State.FAILED, {}, reason), [])
+
+    def _close(
+        self,
+        number: int,
+        outcome: Outcome,
+        values: Sequence[float],
+        same_as: int | None = None,
+    ) -> None:
+        self._assignments.drop(number)
         self._deaths = 0
-        trial = self._record.finish(number, outcome, value)
+        seconds = self._ledger.trial_ended(number, outcome.state)
+        trial = self._record.finish(number, outcome, values, seconds, same_as, self._ledger.spent())
         self._note(trial)
-        # What a trial saved is of use until it ends; after that, only the best one's is.
-        ended = [t for t in (self._best, trial) if t]
-        self._best = best_trial(ended, self.study.objective)
-        for old in ended:
-            if old is not self._best:
-                shutil.rmtree(self.folder.checkpoint(old.number), ignore_errors=True)
+        self._draws.ended(number)
+        if self.study.trainable.deterministic and trial.state in _ANSWERS:
+            self._results.setdefault(_canonical(trial.config), number)
+        # What a trial saved is of use until it ends; after that, only that of the best is.
+        dropped = self._limits.ended(trial)
+        for old in (*dropped, *(() if trial in self._limits.best else (trial,))):
+            shutil.rmtree(self.folder.checkpoint(old.number), ignore_errors=True)
+        why = self._limits.failing()
+        if why is not None:
+            traceback = self.folder.traceback(number)
+            hint = f"its traceback is in {traceback}; " if traceback.exists() else ""
+            self.fail(StudyFailed(why, f"{hint}mend that and run the study again to continue it"))
 
     def _note(self, trial: TrialRecord) -> None:
         self._version += 1
+        before = self._trials.get(trial.number)
+        if before is not None:
+            self._counts[before.state] -= 1
+        self._counts[trial.state] += 1
         self._trials[trial.number] = trial
         self._changed[trial.number] = self._version
         self._changed.move_to_end(trial.number)
 
-    def _watched(self, metrics: Any) -> list[float]:
-        """The objective and every loss: if one is not finite, the trial has diverged."""
-        objective = self.study.objective.metric
-        return [
-            value
-            for name, value in metrics.items()
-            if name in (objective, "loss") or name.endswith("_loss")
-        ]
-
     def _unreported(self, metric: str, names: list[str], where: str) -> None:
         known = ", ".join(sorted(names)) or "nothing"
-        self._fail(
+        self.fail(
             InputError(
                 f"objective.metric is {metric!r}, but in {where} the trainable has: {known}"
                 + did_you_mean(metric, names),
@@ -372,6 +443,10 @@ class Coordinator:
             )
         )
 
-    def _fail(self, failure: HpoError) -> None:
-        self._failure = failure
-        self._stopping = True
+
+_ANSWERS = (State.COMPLETE, State.PRUNED, State.DIVERGED, State.OUT_OF_MEMORY)
+"""What a deterministic trainable would come to again; a failure may have had other causes."""
+
+
+def _canonical(config: Json) -> str:
+    return json.dumps(config, sort_keys=True)

@@ -6,59 +6,78 @@ import json
 import os
 import shutil
 import uuid
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from hpo import studyfile
 from hpo.differences import differences
 from hpo.errors import InputError, Place, StudyConflict
 from hpo.files import write_atomically
-from hpo.home import StudyFolder
-from hpo.records import Json, State, StudyCard
+from hpo.home import Home, StudyFolder
+from hpo.records import Json, State, StudyCard, TrialRecord, best_trials
+from hpo.search.journal import forget, journal_exists, open_journal
+from hpo.search.known import Known, KnownTrial, compatible
 from hpo.search.record import Record
-from hpo.space import Document
+from hpo.space import Document, OutsideSpace, extension, locate
 from hpo.studyfile import Study, StudyFile
 
-SCHEMA = 1
+SCHEMA = 2
 
 
-def freeze(study: Study, folder: StudyFolder) -> StudyCard:
+def freeze(study: Study, home: Home, extend: bool = False) -> StudyCard:
     """Writes the study down, or, where there is one of that name, checks that it is the same.
 
-    Trials, resources and tracking may change from run to run. A study in which no trial has ended
-    or reported has nothing to lose and is made anew.
+    Trials, budget, resources and tracking may change from run to run. A study in which no trial has
+    ended or reported has nothing to lose and is made anew.
+
+    Args:
+        extend: whether the space may have grown (wider ranges, more choices) and more configs may
+            be enqueued; the trials so far are kept.
 
     Raises:
         StudyConflict: a study of that name searches something else; the differences are shown.
+        InputError: a study that this one builds on cannot be used.
     """
-    study_id = uuid.uuid4().hex
-    identity, file = study.identity(), study.file.model_dump(mode="json")
+    folder = home.study(study.name)
+    file = study.file.model_dump(mode="json")
+    study_id, grown, before = uuid.uuid4().hex, 0, None
     if folder.spec.exists():
         before = _read(folder)
-        if (folder.root / "trials").exists() and not Record.exists(folder.journal):
+        if (folder.root / "trials").exists() and not exists(folder):
             raise StudyConflict(
                 f"the record of study {study.name!r} is gone: {folder.journal} is missing or empty,"
                 " but there are trials",
                 f"put it back, or remove {os.path.relpath(folder.root)} to start anew",
             )
-        study_id = before["id"]
-        changes = list(differences(before["identity"], identity))
+        earlier = StudyFile.model_validate(before["file"])
+        changes = list(differences(_identity(earlier), _identity(study.file)))
         if not changes:
+            study_id, grown = before["id"], before["extension"]
             # Draws follow the order of the keys, which says nothing else: the first order stays.
-            identity, file["space"] = before["identity"], before["file"]["space"]
-        else:
-            if _has_results(folder, study):
-                shown = "\n".join(f"  {line}" for line in changes[:20])
-                raise StudyConflict(
-                    f"there is a study {study.name!r} with other settings:\n{shown}",
-                    f"give this one another name, or remove {os.path.relpath(folder.root)}",
-                )
+            file["space"] = before["file"]["space"]
+        elif not _has_results(folder):
             _clear(folder)
-            study_id = uuid.uuid4().hex
+            before = None
+        elif extend:
+            _check_growth(folder, study, changes)
+            study_id, grown = before["id"], before["extension"] + 1
+        else:
+            raise _conflict(study, folder, changes, "to let its space grow: hpo run --extend")
+    # What is known is written before the spec, which names it: a crash between the two leaves
+    # either no study, or the study as it was.
+    known = f"known-{study_id}-{grown}.json"
+    if before is None or before["known"] != known:
+        so_far = read_known(folder) if before else None
+        write_atomically(folder.root / known, _known(study, home, so_far).model_dump_json(indent=1))
     spec = {
         "schema": SCHEMA,
         "id": study_id,
+        "extension": grown,
+        "known": known,
         "folder": str(study.folder.resolve()),
-        "identity": identity,
         "file": file,
     }
     write_atomically(folder.study_file, study.text)
@@ -75,7 +94,8 @@ def thaw(folder: StudyFolder) -> Study:
     spec = _read(folder)
     document = Document(spec["file"], {(): Place(str(folder.spec), 1, 1)})
     text = folder.study_file.read_text(encoding="utf-8")
-    return studyfile.build(document, Path(spec["folder"]), text)
+    study = studyfile.build(document, Path(spec["folder"]), text)
+    return replace(study, extension=spec["extension"])
 
 
 def settings(folder: StudyFolder) -> StudyFile:
@@ -87,15 +107,164 @@ def settings(folder: StudyFolder) -> StudyFile:
     return StudyFile.model_validate(_read(folder)["file"])
 
 
+def exists(folder: StudyFolder) -> bool:
+    """Whether the study has a record."""
+    spec = _read(folder)
+    return journal_exists(spec["file"]["storage"], folder.journal, spec["id"])
+
+
+def open_record(folder: StudyFolder, writable: bool = False) -> Record:
+    """The study's record.
+
+    Raises:
+        InputError: there is no such study, or its record cannot be read.
+        StudyConflict: another process writes it.
+    """
+    spec = _read(folder)
+    file = StudyFile.model_validate(spec["file"])
+    journal = open_journal(file.storage, folder.journal, spec["id"], writable)
+    return Record(journal, file.objectives, file.pruner.make() if writable else None)
+
+
+@contextmanager
+def reading(folder: StudyFolder) -> Iterator[Record | None]:
+    """The record of a study, which may be running; `None` if it has none yet."""
+    if not exists(folder):
+        yield None
+        return
+    record = open_record(folder)
+    try:
+        yield record
+    finally:
+        record.close()
+
+
+def read_trials(folder: StudyFolder) -> list[TrialRecord]:
+    """Every trial of a study."""
+    with reading(folder) as record:
+        return record.trials() if record else []
+
+
+def read_known(folder: StudyFolder) -> Known:
+    """What the study knew before its first trial."""
+    path = folder.root / _read(folder)["known"]
+    try:
+        return Known.model_validate_json(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read: {error}", "put it back from a copy of the study's folder"
+        ) from None
+
+
 def card(study: Study, study_id: str) -> StudyCard:
     return StudyCard(
         name=study.name,
         id=study_id,
-        objective=study.objective,
+        objectives=study.objectives,
         file_text=study.text,
         space=study.file.space,
         trials=study.file.search.trials,
     )
+
+
+def study_id(folder: StudyFolder) -> str:
+    return str(_read(folder)["id"])
+
+
+def _identity(file: StudyFile) -> dict[str, Json]:
+    """What must not change while a study goes on. Both sides go through the present settings, so
+    that one which this version has added makes no difference where it was not written."""
+    dumped = file.model_dump(mode="json")
+    search = dumped["search"]
+    objective = dumped["objective"]
+    return {
+        "trainable": dumped["trainable"],
+        "objective": objective[0] if len(objective) == 1 else objective,
+        "search": {key: search[key] for key in ("sampler", "seed", "enqueue", "warm_start")},
+        "pruner": dumped["pruner"],
+        "storage": dumped["storage"],
+        "space": dumped["space"],
+    }
+
+
+def _check_growth(folder: StudyFolder, study: Study, changes: list[str]) -> None:
+    """Refuses changes other than growth."""
+    before = thaw(folder)
+    others = [line for line in changes if not line.startswith(("space", "search.enqueue"))]
+    others += extension(before.space.root, study.space.root)
+    enqueued = before.file.search.enqueue
+    if study.file.search.enqueue[: len(enqueued)] != enqueued:
+        others.append("search.enqueue: may only get more entries, at its end")
+    if others:
+        raise _conflict(study, folder, others, "only wider ranges and more choices are a growth")
+
+
+def _conflict(study: Study, folder: StudyFolder, changes: list[str], hint: str) -> StudyConflict:
+    shown = "\n".join(f"  {line}" for line in changes[:20])
+    return StudyConflict(
+        f"there is a study {study.name!r} with other settings:\n{shown}",
+        f"{hint}; otherwise give this one another name, or remove {os.path.relpath(folder.root)}",
+    )
+
+
+def _known(study: Study, home: Home, so_far: Known | None) -> Known:
+    """Looks up what the study file refers to in earlier studies."""
+    search = study.file.search
+    enqueue, notes, trials = [], [], []
+    entries = search.enqueue
+    if so_far is not None:
+        before = settings(home.study(study.name)).search.enqueue
+        enqueue, notes, trials = list(so_far.enqueue), list(so_far.notes), list(so_far.trials)
+        entries = entries[len(before) :]
+    else:
+        for name in search.warm_start:
+            found, note = _warm_start(study, home.study(name))
+            trials += found
+            notes.append(note)
+    for entry in entries:
+        enqueue += _bests(study, home.study(entry["best_of"])) if "best_of" in entry else [entry]
+    return Known(enqueue=enqueue, trials=trials, notes=notes)
+
+
+def _warm_start(study: Study, other: StudyFolder) -> tuple[list[KnownTrial], str]:
+    file = settings(other)
+    for what, here, there in (
+        ("trainable", study.file.trainable, file.trainable),
+        ("objective", study.objectives, file.objectives),
+    ):
+        if here != there:
+            raise InputError(
+                f"search.warm_start: study {other.name!r} has another {what}: {there!r},"
+                f" this one {here!r}",
+                "only studies that measure the same teach anything; remove it from the list",
+            )
+    with reading(other) as record:
+        found, why = compatible(record, study.space) if record else ([], Counter())
+    total = len(found) + why.total()
+    note = f"warm start: {len(found)} of {total} trials of study {other.name!r} are compatible"
+    for reason, times in why.most_common(1):
+        note += f"; of the others most often ({times}x): {reason}"
+    return found, note
+
+
+def _bests(study: Study, other: StudyFolder) -> list[Json]:
+    """The best config of another study, or its Pareto set."""
+    bests = best_trials(read_trials(other), settings(other).objectives)
+    if not bests:
+        raise InputError(
+            f"search.enqueue: no trial of study {other.name!r} is complete",
+            "run it first, or remove the entry",
+        )
+    for trial in bests:
+        try:
+            locate(study.space.root, trial.config)
+        except OutsideSpace as outside:
+            raise InputError(
+                f"search.enqueue: the best config of study {other.name!r} is not in this space:"
+                f" {outside}",
+                "widen the space, or write out in enqueue the values that are in it",
+            ) from None
+    return [trial.config for trial in bests]
 
 
 def _read(folder: StudyFolder) -> Json:
@@ -107,7 +276,7 @@ def _read(folder: StudyFolder) -> Json:
                 "use the version of hpo that wrote it",
             )
         StudyFile.model_validate(spec["file"])
-        return {key: spec[key] for key in ("id", "folder", "identity", "file")}
+        return {key: spec[key] for key in ("id", "extension", "known", "folder", "file")}
     except FileNotFoundError:
         raise InputError(
             f"there is no study {folder.name!r} in {folder.root.parent.parent}",
@@ -120,14 +289,13 @@ def _read(folder: StudyFolder) -> Json:
         ) from None
 
 
-def _has_results(folder: StudyFolder, study: Study) -> bool:
-    if not Record.exists(folder.journal):
-        return False
-    trials = Record(folder.journal, study.objective).trials()
-    return any(t.state is not State.RUNNING or t.steps > 0 for t in trials)
+def _has_results(folder: StudyFolder) -> bool:
+    return any(t.state is not State.RUNNING or t.steps > 0 for t in read_trials(folder))
 
 
 def _clear(folder: StudyFolder) -> None:
     """Forgets trials that came to nothing."""
-    folder.journal.unlink(missing_ok=True)
+    spec = _read(folder)
+    forget(spec["file"]["storage"], folder.journal, spec["id"])
     shutil.rmtree(folder.root / "trials", ignore_errors=True)
+    (folder.root / spec["known"]).unlink(missing_ok=True)

@@ -75,7 +75,8 @@ def _numbers(schema: Schema) -> list[Schema]:
 def _range(number: Schema) -> Schema:
     step = {"type": number["type"], "exclusiveMinimum": 0}
     ends = {"low": number, "high": number}
-    return _closed({**ends, "log": {"type": "boolean"}, "step": step}, list(ends))
+    scales = [True, False] if number["type"] == "integer" else [True, False, "complement"]
+    return _closed({**ends, "log": {"enum": scales}, "step": step}, list(ends))
 
 
 def _closed(properties: Schema, required: list[str]) -> Schema:

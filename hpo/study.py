@@ -2,85 +2,41 @@
 
 from __future__ import annotations
 
-import _thread
-import signal
-import threading
-import time
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
 
 from hpo import frozen, studyfile
-from hpo.coordinator import Coordinator, Progress
+from hpo.coordinator import Coordinator
 from hpo.errors import HpoError, InputError, StudyFailed
 from hpo.execute import inline
 from hpo.execute.worker import Setup
 from hpo.home import Home, StudyFolder
-from hpo.lock import FileLock, is_held
-from hpo.records import Decision, Objective, State, TrialRecord, TrialSpec, best_trial
+from hpo.progress import Progress
+from hpo.publishing import FLUSH_S, OUTAGE_FLUSH_S, publisher_of, running
+from hpo.records import (
+    Decision,
+    TrialRecord,
+    TrialSpec,
+    best_trials,
+)
 from hpo.report import report
-from hpo.report.best import Best, read_best, write_best
-from hpo.search.record import Record
+from hpo.report.best import Kept, read_kept, write_kept
+from hpo.result import StudyResult
+from hpo.search import samplers
+from hpo.search.importance import importances
 from hpo.seeds import derive
 from hpo.space import probes
 from hpo.studyfile import Study
-from hpo.track import Ending, Publisher, open_tracker
+from hpo.track import Ending, open_tracker
 from hpo.trainable import Trial
+from hpo.watch import watch
 
-POLL_S = 0.25
-FLUSH_S = 60.0
-"""How long the end of a run waits for a tracker that answers slowly; what is left comes later."""
-
-OUTAGE_FLUSH_S = 5.0
-"""The same for a tracker that has been failing."""
-
-ENGINE_S = 20.0
-"""After so long without an answer from the coordinator the run gives up, as on Ctrl-C."""
+log = logging.getLogger(__name__)
 
 Observer = Callable[[Progress, str | None], None]
 """Called a few times a second with the progress and what is wrong with the tracker, if anything."""
-
-
-@dataclass(frozen=True)
-class StudyResult:
-    """What a run leaves.
-
-    Args:
-        done: whether the budget is used up; otherwise the study was stopped and can be continued.
-        running: whether a process is at it now.
-        total: trials asked for; `None` for a grid that ends by itself.
-        best: the best trial; `None` if none is complete yet.
-        kept: what is kept of it; `None` likewise.
-        trials: every trial, by number.
-        url: the study's page in the tracker, if it has an address.
-        trouble: why the tracker is behind; `None` when all is published.
-    """
-
-    name: str
-    objective: Objective
-    done: bool
-    running: bool
-    total: int | None
-    best: TrialRecord | None
-    kept: Best | None
-    trials: list[TrialRecord]
-    folder: Path
-    url: str | None
-    trouble: str | None
-
-    @property
-    def config(self) -> Any:
-        """The best config, typed by the trainable's own model; `None` if there is none yet."""
-        return self.kept.typed() if self.kept else None
-
-    @property
-    def test(self) -> Mapping[str, float]:
-        """Test metrics of the best trial, once the study is done."""
-        return self.kept.test if self.kept else {}
 
 
 def run(
@@ -89,6 +45,7 @@ def run(
     trials: int | None = None,
     overrides: Mapping[str, str] | None = None,
     inline: bool = False,
+    extend: bool = False,
     home: str | Path | Home | None = None,
     observer: Observer = lambda progress, trouble: None,
 ) -> StudyResult:
@@ -99,13 +56,14 @@ def run(
         trials: the total number of trials, in place of the file's.
         overrides: values as YAML by dotted path, laid over the file.
         inline: run in this process, without Ray.
+        extend: the space may have grown since the last run: wider ranges, more choices.
         home: default `$HPO_HOME`, or `.hpo/` in the working folder.
         observer: shown the progress while the study runs.
 
     Raises:
         InputError: the study file is wrong, data is missing, the machine lacks what is asked for,
             or a study of that name is another one or is being run.
-        StudyFailed: no trial was completed.
+        StudyFailed: no trial was completed, or so many in a row failed that the study gave up.
     """
     if isinstance(study, Study):
         if trials is not None or overrides:
@@ -121,23 +79,15 @@ def run(
     home = Home.at(home)
     home.make()
     folder = home.study(study.name)
-    # A short wait, since whoever asks whether a study is running takes the lock for a moment.
-    lock = FileLock(folder.root / "run.lock", wait_seconds=1.0)
-    try:
+    with running(folder), _logging(folder):
         if not _is_complete(study, folder):
             check_trainable(study)
-        card = frozen.freeze(study, folder)
+        card = frozen.freeze(study, home, extend)
+        _say_what_is_known(study, folder)
         report.begin(study, folder)
         tracker = open_tracker(study.file.tracking, home, study.name)
         with _coordinator(study, folder, inline) as (coordinator, execute):
-            publisher = Publisher(
-                tracker,
-                card,
-                coordinator.changes,
-                folder,
-                page=partial(report.page, study, folder),
-                derived=lambda trial: study.trainable.derived(trial.config),
-            )
+            publisher = publisher_of(study, card, folder, tracker, coordinator)
             publisher.start()
             flush_s, ending = FLUSH_S, Ending.FAILED
             try:
@@ -148,63 +98,58 @@ def run(
                             keep_best(study, folder, progress)
                         observer(progress, publisher.trouble)
 
-                    with _watch(coordinator, seen):
+                    with watch(coordinator, seen):
                         execute()
                 progress = coordinator.progress()
                 if progress.failure is not None:
                     raise progress.failure
                 _, records = coordinator.changes(0)
-                done = progress.done
-                kept = finish(study, folder, records, done)
-                ending = Ending.DONE if done else Ending.STOPPED
+                kept = finish(study, folder, records, progress)
+                ending = Ending.DONE if progress.done else Ending.STOPPED
             except KeyboardInterrupt:
                 flush_s, ending = 0.0, Ending.STOPPED
                 raise
             finally:
                 publisher.close(OUTAGE_FLUSH_S if publisher.trouble else flush_s, ending)
-    finally:
-        lock.release()
     return StudyResult(
         name=study.name,
-        objective=study.objective,
-        done=done,
+        objectives=study.objectives,
+        done=progress.done,
         running=False,
         total=study.file.search.trials,
-        best=best_trial(records, study.objective),
+        front=best_trials(records, study.objectives),
         kept=kept,
         trials=records,
+        spent=progress.spent,
+        ended_by=progress.ended_by,
         folder=folder.root,
         url=tracker.url(),
         trouble=publisher.trouble,
     )
 
 
-def load_study(name: str, home: str | Path | Home | None = None) -> StudyResult:
-    """What is known of a study, read from its record; it may be running.
+@contextmanager
+def _logging(folder: StudyFolder) -> Iterator[None]:
+    """What the project says of this run is kept beside the record."""
+    project = logging.getLogger("hpo")
+    project.setLevel(logging.INFO)
+    handler = logging.FileHandler(folder.log, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    project.addHandler(handler)
+    try:
+        yield
+    finally:
+        project.removeHandler(handler)
+        handler.close()
 
-    Raises:
-        InputError: there is no such study.
-    """
-    folder = Home.at(home).study(name)
-    file = frozen.settings(folder)
-    objective = Objective(file.objective.metric, file.objective.direction)
-    exists = Record.exists(folder.journal)
-    records = Record(folder.journal, objective).trials() if exists else []
-    kept, best = read_best(folder), best_trial(records, objective)
-    finished = sum(t.state is not State.RUNNING for t in records)
-    return StudyResult(
-        name=name,
-        objective=objective,
-        done=kept is not None and kept.complete and kept.trials == finished,
-        running=is_held(folder.root / "run.lock"),
-        total=file.search.trials,
-        best=best,
-        kept=kept if kept and best and kept.trial == best.number else None,
-        trials=records,
-        folder=folder.root,
-        url=None,
-        trouble=None,
+
+def _say_what_is_known(study: Study, folder: StudyFolder) -> None:
+    search = study.file.search
+    chosen = samplers.choice(
+        study.space, search, objectives=len(study.objectives), pruner=study.file.pruner
     )
+    for line in filter(None, (chosen, *frozen.read_known(folder).notes)):
+        log.info(line)
 
 
 def check_trainable(study: Study) -> None:
@@ -222,47 +167,54 @@ def check_trainable(study: Study) -> None:
 
 def keep_best(study: Study, folder: StudyFolder, progress: Progress) -> None:
     """Writes down the best config so far, when there is a better one."""
-    best, kept = progress.best, read_best(folder)
-    if best is not None and (kept is None or kept.trial != best.number):
-        write_best(report.as_best(study, best, progress.finished, complete=False), folder)
+    best, kept = list(progress.best), read_kept(folder)
+    if best and (kept is None or kept.numbers != tuple(t.number for t in best)):
+        write_kept(report.as_kept(study, best, progress.finished, complete=False), folder)
 
 
 def finish(
-    study: Study, folder: StudyFolder, records: list[TrialRecord], done: bool
-) -> Best | None:
+    study: Study, folder: StudyFolder, records: list[TrialRecord], progress: Progress
+) -> Kept | None:
     """Writes the best config and the report; test metrics are computed here and nowhere else.
 
     Raises:
         StudyFailed: the study is done and no trial is complete.
     """
-    trial = best_trial(records, study.objective)
-    if trial is None:
-        if done:
+    front = best_trials(records, study.objectives)
+    if not front:
+        if progress.done:
             raise StudyFailed(*report.nothing_completed(records, folder))
         return None
-    finished = sum(t.state is not State.RUNNING for t in records)
-    best = report.as_best(study, trial, finished, done)
-    before = read_best(folder)
-    if before is not None and before.trial == best.trial and before.test:
-        best = best.model_copy(update={"test": before.test})
-    elif done:
-        write_best(best, folder)  # safe before the trainable is asked once more, which may fail
-        best = best.model_copy(update={"test": _test(study, folder, best)})
-    write_best(best, folder)
-    report.end(study, folder, records, best)
-    return best
+    kept = report.as_kept(study, front, progress.finished, progress.done)
+    before = read_kept(folder)
+    known = {k.trial: k.test for k in before.best if k.test} if before else {}
+    if progress.done:
+        write_kept(kept, folder)  # safe before the trainable is asked once more, which may fail
+    tests = {
+        trial.number: known.get(trial.number)
+        or (_test(study, folder, trial) if progress.done else {})
+        for trial in front
+    }
+    tested = [k.model_copy(update={"test": tests[k.trial]}) for k in kept.best]
+    kept = kept.model_copy(update={"best": tested})
+    write_kept(kept, folder)
+    with frozen.reading(folder) as record:
+        assert record is not None, "there are trials"
+        curves, important = record.curves(), importances(record, study.space)
+    report.end(study, folder, records, kept, curves, important, progress.spent, progress.ended_by)
+    return kept
 
 
 def _is_complete(study: Study, folder: StudyFolder) -> bool:
     """Whether nothing is left to run, as far as the last run could tell."""
-    kept, total = read_best(folder), study.file.search.trials
+    kept, total = read_kept(folder), study.file.search.trials
     return kept is not None and kept.complete and (total is None or total <= kept.trials)
 
 
-def _test(study: Study, folder: StudyFolder, best: Best) -> Mapping[str, float]:
-    seed = derive(study.file.search.seed, "trial", best.trial)
-    spec = TrialSpec(best.trial, best.config, seed, lease="")
-    checkpoint = folder.checkpoint(best.trial)
+def _test(study: Study, folder: StudyFolder, best: TrialRecord) -> Mapping[str, float]:
+    seed = derive(study.file.search.seed, "trial", best.number)
+    spec = TrialSpec(best.number, best.config, seed, lease="")
+    checkpoint = folder.checkpoint(best.number)
     trial = Trial(spec, study.folder, checkpoint, lambda report: Decision.PAUSE)
     try:
         return study.trainable.test(study.space.config(best.config), trial)
@@ -287,8 +239,7 @@ def _coordinator(
         isolate=study.file.resources.isolate,
         capture=not in_process,
     )
-    load = partial(frozen.thaw, folder)
-    coordinator = Coordinator(load, folder)
+    coordinator = Coordinator(folder)
     try:
         if in_process or not coordinator.work_left():
             yield coordinator, lambda: inline.run(setup, coordinator)
@@ -299,7 +250,7 @@ def _coordinator(
 
     with ray_tune.cluster():
         workers = ray_tune.count_workers(study.file.resources)
-        coordinator = ray_tune.start_coordinator(Coordinator, load, folder)
+        coordinator = ray_tune.start_coordinator(Coordinator, folder)
         try:
             yield (
                 coordinator,
@@ -315,56 +266,3 @@ def _coordinator(
         finally:
             with suppress(Exception):  # it may be gone, and what went wrong before matters more
                 coordinator.close()
-
-
-@contextmanager
-def _watch(coordinator: Coordinator, seen: Callable[[Progress], None]) -> Iterator[None]:
-    """Shows progress from a thread of its own, and stops the study cleanly at the first Ctrl-C.
-
-    The second Ctrl-C is Python's own: what runs is left as it is, and runs again next time.
-    """
-    interrupted, over = threading.Event(), threading.Event()
-    troubles: list[Exception] = []
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        if interrupted.is_set():
-            signal.signal(number, signal.SIG_DFL)  # should something swallow the exception
-            raise KeyboardInterrupt
-        interrupted.set()
-
-    def look() -> None:
-        answered = time.monotonic()
-        while not over.wait(POLL_S):
-            try:
-                if interrupted.is_set():
-                    coordinator.stop()
-                progress = coordinator.progress()
-                answered = time.monotonic()
-            except Exception:  # being restarted, or gone for good with the whole engine
-                if time.monotonic() - answered > ENGINE_S:
-                    _thread.interrupt_main()
-                    time.sleep(1)
-                continue
-            if not troubles:
-                try:
-                    seen(progress)
-                except Exception as error:  # looking on must not keep Ctrl-C from working
-                    troubles.append(error)
-
-    main = threading.current_thread() is threading.main_thread()
-    before = {
-        number: signal.signal(number, interrupt)
-        for number in ((signal.SIGINT, signal.SIGTERM, signal.SIGHUP) if main else ())
-    }
-    watcher = threading.Thread(target=look, name="hpo-watch", daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    if troubles:
-        raise troubles[0]
-    seen(coordinator.progress())

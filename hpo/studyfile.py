@@ -5,10 +5,11 @@ Nothing here loads torch, ray, optuna or mlflow: a study file is checked in a fr
 
 from __future__ import annotations
 
+import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
@@ -18,11 +19,23 @@ from hpo.errors import InputError, Mistake, Place, StudyFileError, TrainableErro
 from hpo.execute.settings import ResourceSettings
 from hpo.home import STUDY_NAME
 from hpo.records import Json, Objective, Objectives
-from hpo.search import grid
+from hpo.search import grid, rules
+from hpo.search.journal import storage_mistake
 from hpo.search.pruners import NoPruner, PrunerSettings
 from hpo.search.settings import SearchSettings
 from hpo.settings import Settings
-from hpo.space import Document, Keys, Space, check, parse_value, probes, read
+from hpo.space import (
+    Document,
+    Keys,
+    OutsideSpace,
+    Space,
+    check,
+    dotted,
+    parse_value,
+    probes,
+    read,
+)
+from hpo.space import locate as locate_in
 from hpo.space.merge import merge
 from hpo.space.messages import did_you_mean
 from hpo.space.validate import validate
@@ -75,9 +88,16 @@ class StudyFile(Settings):
     def objectives(self) -> Objectives:
         return tuple(Objective(o.metric, o.direction) for o in self.objective)
 
-    @field_validator("objective", mode="before")
+    @field_validator(
+        "objective",
+        mode="before",
+        json_schema_input_type=ObjectiveSettings
+        | Annotated[list[ObjectiveSettings], Field(min_length=1)],
+    )
     @classmethod
     def _one_or_several(cls, objective: Any) -> Any:
+        if not isinstance(objective, dict | list):
+            raise ValueError("must be {metric: NAME}, or a list of these")
         return [objective] if isinstance(objective, dict) else objective
 
     @field_validator("objective")
@@ -97,6 +117,7 @@ class Study:
         file: the settings; `space` in it is merged, `use` is empty.
         folder: of the study file; relative paths count from here.
         text: of the study file, as it was submitted.
+        extension: how often the space has grown since the study was created.
     """
 
     file: StudyFile
@@ -104,6 +125,7 @@ class Study:
     trainable: Trainable
     folder: Path
     text: str
+    extension: int = 0
 
     @property
     def name(self) -> str:
@@ -112,18 +134,6 @@ class Study:
     @property
     def objectives(self) -> Objectives:
         return self.file.objectives
-
-    def identity(self) -> dict[str, Json]:
-        """What must not change while a study goes on."""
-        dumped = self.file.model_dump(mode="json")
-        search = dumped["search"]
-        return {
-            "trainable": dumped["trainable"],
-            "objective": dumped["objective"],
-            "search": {"sampler": search["sampler"], "seed": search["seed"]},
-            "pruner": dumped["pruner"],
-            "space": dumped["space"],
-        }
 
 
 def shipped(what: Literal["search_spaces", "studies"]) -> Path:
@@ -140,10 +150,10 @@ def locate(study: str | Path) -> Path:
         InputError: there is neither.
     """
     path = Path(study)
-    if path.is_file():
+    if os.path.isfile(path):  # `Path.is_file` raises for a name too long for the file system
         return path
     by_name = shipped("studies") / f"{study}.yaml"
-    if len(path.parts) == 1 and by_name.is_file():
+    if len(path.parts) == 1 and os.path.isfile(by_name):
         return by_name
     names = sorted(p.stem for p in shipped("studies").glob("*.yaml"))
     raise InputError(
@@ -195,7 +205,8 @@ def build(document: Document, folder: Path, text: str) -> Study:
     if checked is not None and file is not None and trainable is not None:
         if file.search.sampler == "grid":
             mistakes += grid.continuous(checked.root, space)
-        mistakes += _unknown_metric(document, file, checked, trainable)
+        mistakes += _unknown_metrics(document, file, checked, trainable)
+        mistakes += _search(document, file, checked)
     if mistakes or file is None or checked is None or trainable is None:
         raise StudyFileError(mistakes)
     file = file.model_copy(update={"space": space.data, "use": []})
@@ -239,20 +250,54 @@ def _fragment(name: str, folder: Path) -> Path | None:
     return next((p / f"{name}.yaml" for p in places if (p / f"{name}.yaml").is_file()), None)
 
 
-def _unknown_metric(
+def _unknown_metrics(
     document: Document, file: StudyFile, space: Space, trainable: Trainable
 ) -> list[Mistake]:
     drawn = next(probes(space.root))
     if space.rejects(drawn.config) is not None:
         return []  # a combination that will not be run says nothing
     known = trainable.metrics(space.config(drawn.config))
-    metric = file.objective.metric
-    if known is None or metric in known:
-        return []
-    names = sorted(known)
-    place = document.place(("objective", "metric"))
-    message = f"must be one of {', '.join(names)}, got {metric!r}{did_you_mean(metric, names)}"
-    return [Mistake(place, "objective.metric", message)]
+    mistakes = []
+    for i, objective in enumerate(file.objective):
+        metric = objective.metric
+        if known is None or metric in known:
+            continue
+        several = isinstance(document.data["objective"], list)
+        path: Keys = ("objective", i, "metric") if several else ("objective", "metric")
+        names = sorted(known)
+        message = f"must be one of {', '.join(names)}, got {metric!r}{did_you_mean(metric, names)}"
+        mistakes.append(Mistake(document.place(path), dotted(path), message))
+    return mistakes
+
+
+def _search(document: Document, file: StudyFile, space: Space) -> list[Mistake]:
+    """What does not go together in how the study searches."""
+    found = rules.mistakes(file.search, file.pruner, file.budget, space, file.objectives)
+    for i, entry in enumerate(file.search.enqueue):
+        wrong = _enqueued(entry, space)
+        if wrong is not None:
+            found.append((("search", "enqueue", i), wrong))
+    storage = storage_mistake(file.storage)
+    if storage is not None:
+        found.append((("storage",), storage))
+    return [Mistake(document.place(path), dotted(path), message) for path, message in found]
+
+
+def _enqueued(entry: Json, space: Space) -> str | None:
+    """What is wrong with a config to try first."""
+    if set(entry) == {"best_of"}:
+        name = entry["best_of"]
+        known = isinstance(name, str) and STUDY_NAME.fullmatch(name)
+        return None if known else f"best_of takes the name of a study, got {name!r}"
+    try:
+        chosen = locate_in(space.root, entry, partial=True)
+        drawn = space.draw(lambda parameter: chosen[parameter.name])
+    except OutsideSpace as outside:
+        return f"must lie in the space; {outside}"
+    except KeyError:
+        return None  # the sampler chooses the rest
+    why = space.rejects(drawn.config)
+    return None if why is None else f"is rejected by the config model: {why}"
 
 
 def _at(document: Document, path: Keys, error: InputError) -> Mistake:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from postgres import postgres
 
 from hpo.execute import ray_tune  # sets what Ray must know before it is imported
 from hpo.home import Home
@@ -15,6 +16,8 @@ from hpo.home import Home
 TESTS = Path(__file__).parent
 
 WriteStudy = Callable[..., Path]
+
+__all__ = ["postgres"]
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +38,12 @@ def ray_cluster() -> Iterator[None]:
     assert ray.util.get_node_ip_address() == "127.0.0.1", ray_tune.__name__
     yield
     ray.shutdown()
+
+
+@pytest.fixture(params=["default", "postgresql"])
+def storage(request: pytest.FixtureRequest) -> str:
+    """Where records are kept: each of the stores in turn."""
+    return "default" if request.param == "default" else request.getfixturevalue("postgres").url
 
 
 @pytest.fixture

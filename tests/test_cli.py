@@ -66,7 +66,7 @@ def test_validate_shows_every_mistake_with_its_place_and_exits_with_2(tmp_path):
     assert rows[0] == (
         f"{broken}:{epoch}:3: space.epoch: there is no 'epoch'; did you mean 'epochs'?"
     )
-    assert "search.sampler: must be 'grid', 'random' or 'tpe', got 'tpee'" in rows[1]
+    assert "search.sampler: must be 'grid', 'random', 'qmc', 'tpe', 'gp'," in rows[1]
 
 
 def test_a_study_that_is_not_there(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import time
-from functools import partial
 
 import pytest
 
@@ -24,15 +23,14 @@ def no_waiting(monkeypatch):
 
 
 @pytest.fixture
-def open_study(write_study, home):
+def open_study(write_study, home, storage):
     """Opens a coordinator on the study; those open before must have been closed."""
     opened = []
 
     def start(**changes):
-        study = studyfile.load(write_study(**changes))
-        folder = home.study(study.name)
-        frozen.freeze(study, folder)
-        opened.append(Coordinator(partial(frozen.thaw, folder), folder))
+        study = studyfile.load(write_study(storage=storage, **changes))
+        frozen.freeze(study, home)
+        opened.append(Coordinator(home.study(study.name)))
         return opened[-1]
 
     yield start
@@ -40,10 +38,13 @@ def open_study(write_study, home):
         coordinator.close()
 
 
-def reopen(coordinator):
-    """What Ray does when the process died: a new one, from the record alone."""
+def reopen(coordinator, again=False):
+    """What happens when the process died: a new one, from the record alone.
+
+    `again`: its workers live on.
+    """
     coordinator.close()
-    return Coordinator(partial(frozen.thaw, coordinator.folder), coordinator.folder)
+    return Coordinator(coordinator.folder, again)
 
 
 def report(step, value, **more):
@@ -71,7 +72,7 @@ def test_a_study_from_first_to_last_trial(open_study):
     assert coordinator.finished() and not coordinator.work_left()
     progress = coordinator.progress()
     assert (progress.total, progress.finished, progress.finished_here) == (3, 3, 3)
-    assert (progress.best.number, progress.best.value) == (1, 0.1)
+    assert [(t.number, t.value) for t in progress.best] == [(1, 0.1)]
     assert [t.value for t in coordinator.changes(0)[1]] == values
 
 
@@ -205,7 +206,7 @@ def test_a_loss_that_is_not_finite_ends_the_trial_in_that_step(open_study, name,
     ended = state_of(coordinator, 0)
     assert (ended.state, ended.value, ended.steps) == (State.DIVERGED, None, 2)
     assert repr(metric_log.read(coordinator.folder.metrics(0))[1].metrics[name]) == repr(bad)
-    assert coordinator.progress().best is None
+    assert coordinator.progress().best == ()
 
 
 def test_pruned_trials_keep_the_value_of_their_last_report(open_study):
@@ -219,7 +220,7 @@ def test_pruned_trials_keep_the_value_of_their_last_report(open_study):
         coordinator.finish(spec.number, spec.lease, outcome)
     assert decisions == [Decision.GO_ON, Decision.PRUNE, Decision.PRUNE]
     assert [t.value for t in coordinator.changes(0)[1]] == [0.1, 0.2, 0.9]
-    assert coordinator.progress().best.number == 0
+    assert [t.number for t in coordinator.progress().best] == [0]
 
 
 def test_changes_are_given_once(open_study):
@@ -269,7 +270,7 @@ def test_checkpoints_are_removed_except_the_best_ones(open_study):
 def test_one_study_has_one_coordinator(open_study):
     coordinator = open_study()
     with pytest.raises(StudyConflict, match="is running the study 'toy'"):
-        Coordinator(partial(frozen.thaw, coordinator.folder), coordinator.folder)
+        Coordinator(coordinator.folder)
     coordinator.next_trial("w")
     assert state_of(coordinator, 0).state is State.RUNNING
     reopen(coordinator).close()
@@ -279,13 +280,28 @@ def test_a_restarted_coordinator_takes_a_running_worker_at_its_word(open_study):
     before = open_study()
     one, two = before.next_trial("w1"), before.next_trial("w2")
     before.report(0, one.lease, report(1, 0.5))
-    after = reopen(before)
+    after = reopen(before, again=True)
     assert after.report(0, one.lease, report(2, 0.4)) is Decision.GO_ON
-    assert after.next_trial("w3").number == 1, "which nobody has spoken for"
-    assert after.report(1, two.lease, report(1, 0.3)) is Decision.PAUSE
+    assert after.next_trial("w3").number == 2, "what others may still run is not handed out"
+    after.alive("w2", 1, two.lease)
+    assert after.report(1, two.lease, report(1, 0.3)) is Decision.GO_ON
     complete(after, one, 0.4)
     assert state_of(after, 0).value == 0.4
     assert [r.step for r in metric_log.read(after.folder.metrics(0))] == [1, 2]
+    after.close()
+
+
+def test_a_trial_that_no_worker_claims_after_a_restart_runs_again(open_study):
+    before = open_study(search={"sampler": "random", "trials": 1}, resources={"lease_seconds": 1})
+    before.next_trial("w1")
+    after = reopen(before, again=True)
+    assert not after.work_left() and not after.finished()
+    deadline = time.monotonic() + 10
+    while not after.work_left():
+        assert time.monotonic() < deadline
+        assert after.overdue([]) == ()
+        time.sleep(0.05)
+    assert after.next_trial("w2").number == 0
     after.close()
 
 
@@ -293,7 +309,7 @@ def test_a_restarted_coordinator_takes_a_running_worker_at_its_word(open_study):
 def test_a_worker_that_ends_after_the_restart_gives_its_trial_back(open_study, died):
     before = open_study(search={"sampler": "random", "trials": 1})
     spec = before.next_trial("w/1")
-    after = reopen(before)
+    after = reopen(before, again=True)
     assert after.report(0, spec.lease, report(1, 0.5)) is Decision.GO_ON
     assert not after.work_left() and not after.finished()
     after.worker_ended("w/1", died=died)

@@ -17,14 +17,19 @@ FILES = sorted((ROOT / "hpo").rglob("*.py"))
 LAYERS = [
     ["hpo.cli"],
     ["hpo.study"],
-    ["hpo.frozen", "hpo.report"],
+    ["hpo.publishing", "hpo.watch"],
+    ["hpo.result"],
+    ["hpo.report"],
     ["hpo.coordinator"],
+    ["hpo.frozen"],
     ["hpo.studyfile", "hpo.schema"],
     ["hpo.search", "hpo.execute", "hpo.track", "hpo.train"],
     ["hpo.trainable"],
     ["hpo.space"],
     [
         *("hpo.records", "hpo.home", "hpo.metric_log", "hpo.seeds", "hpo.settings"),
+        *("hpo.assignments", "hpo.budget", "hpo.endings", "hpo.guards", "hpo.ledger"),
+        *("hpo.limits", "hpo.progress"),
         *("hpo.differences", "hpo.files", "hpo.lock", "hpo.lazy", "hpo.errors"),
     ],
 ]

@@ -97,6 +97,13 @@ def environment(config: dict[str, object], trial: hpo.Trial) -> dict[str, float]
     return {"loss": 0.0}
 
 
+def eat(config: dict[str, int], trial: hpo.Trial) -> dict[str, float]:
+    """Takes memory bit by bit, and holds it."""
+    held = [bytearray(b"x") * 2**24 for _ in range(config["bytes"] // 2**24)]
+    time.sleep(1)
+    return {"loss": float(len(held))}
+
+
 def lines(log: Path) -> list[dict[str, Any]]:
     """What toys wrote down."""
     return [json.loads(line) for line in log.read_text().splitlines()]

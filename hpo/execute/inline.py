@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hpo import trainable as trainables
-from hpo.execute.worker import Channel, Setup, work
+from hpo.execute.worker import Setup, Supervised, work
+
+WORKER = "inline"
 
 
-def run(setup: Setup, channel: Channel) -> None:
+def run(setup: Setup, coordinator: Supervised) -> None:
     """Returns when no trial is left or the study was stopped.
 
     There is one process and nobody to place it: the study's `resources` do not apply.
     """
-    setup = replace(setup, isolate=False, capture=False)
-    work(setup, trainables.load(setup.trainable, setup.folder), channel, worker="inline")
+    setup = replace(setup, isolate=False, capture=False, heartbeat_seconds=None, memory_limit=1.0)
+    try:
+        work(setup, trainables.load(setup.trainable, setup.folder), coordinator, WORKER)
+    finally:
+        coordinator.worker_ended(WORKER, died=False)

@@ -10,10 +10,12 @@ import logging
 import math
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 # Ray reads these when it is imported.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
@@ -23,6 +25,8 @@ os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
 # On Linux Ray takes the machine's outward address even when told 127.0.0.1, and then every server
 # of its own listens on all interfaces. This is the switch by which it stays on loopback elsewhere.
 os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+# Workers watch the memory themselves: Tune ends with an exception when Ray kills one of them.
+os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 
 import ray
 from ray import tune
@@ -33,25 +37,16 @@ from ray.tune.search import Searcher
 from hpo import trainable as trainables
 from hpo.errors import ResourceError
 from hpo.execute.settings import ResourceSettings
-from hpo.execute.worker import Channel, Setup, work
+from hpo.execute.worker import Channel, Setup, Supervised, work
+from hpo.home import StudyFolder
 
 C = TypeVar("C")
 
+WATCH_S = 1.0
+"""Between two looks at workers that may be overdue."""
+
 ENGINE_ERRORS = (RayError, TuneError)
 """What Ray raises. An error of ours from another process is both one of these and itself."""
-
-
-class Supervised(Protocol):
-    """The coordinator as the one who places workers sees it."""
-
-    def work_left(self) -> bool:
-        """Whether a new worker would get a trial now."""
-
-    def finished(self) -> bool:
-        """Whether no worker will be needed any more."""
-
-    def worker_ended(self, worker: str, died: bool) -> None:
-        """Takes back what the worker held."""
 
 
 @contextmanager
@@ -118,13 +113,27 @@ def count_workers(settings: ResourceSettings) -> int:
     return wanted
 
 
-def start_coordinator(make: Callable[..., C], *args: Any) -> C:
+def start_coordinator(kind: type[C], folder: StudyFolder) -> C:
     """Starts the coordinator as an actor; what comes back behaves like the coordinator itself.
 
     It is restarted from the record when its process dies, and calls in flight are sent again.
     """
-    actor = ray.remote(make).options(num_cpus=0, max_restarts=-1, max_task_retries=-1).remote(*args)
+
+    class Restartable(kind):  # type: ignore[misc, valid-type]
+        def __init__(self, folder: StudyFolder) -> None:
+            again = ray.get_runtime_context().was_current_actor_reconstructed
+            super().__init__(folder, again=again)
+
+    # Workers that wait for a draw have a thread of their own: reports go on meanwhile.
+    actor = (
+        ray.remote(concurrency_groups={_ASKING: 1})(Restartable)  # type: ignore[call-overload]
+        .options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+        .remote(folder)
+    )
     return cast(C, Remote(actor))
+
+
+_ASKING = "asking"
 
 
 class Remote:
@@ -137,6 +146,8 @@ class Remote:
         if name.startswith("__"):
             raise AttributeError(name)
         method = getattr(self._actor, name)
+        if name == "next_trial":
+            method = method.options(concurrency_group=_ASKING)
         return lambda *args, **kwargs: ray.get(method.remote(*args, **kwargs))
 
     def __reduce__(self) -> tuple[type[Remote], tuple[Any]]:
@@ -149,11 +160,18 @@ def run(setup: Setup, settings: ResourceSettings, workers: int, coordinator: Any
     What Tune says meanwhile goes to the study's engine log.
     """
     resources = {"cpu": settings.cpus, "gpu": settings.gpus}
+    setup = replace(
+        setup,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        memory_limit=settings.memory_limit,
+    )
+    watched = Workers(coordinator)
     with (
         tempfile.TemporaryDirectory(prefix="hpo-tune-") as scratch,
         setup.study.log.open("a") as log,
         redirect_stdout(log),
         redirect_stderr(log),
+        watched,
     ):
         tune.Tuner(
             tune.with_resources(
@@ -167,6 +185,7 @@ def run(setup: Setup, settings: ResourceSettings, workers: int, coordinator: Any
                 name="workers",
                 storage_path=scratch,
                 verbose=0,
+                callbacks=[watched],
                 failure_config=tune.FailureConfig(max_failures=0),
             ),
         ).fit()
@@ -187,13 +206,60 @@ class Tickets(Searcher):
     def on_trial_complete(
         self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
     ) -> None:
-        self.coordinator.worker_ended(trial_id, died=error)
+        """Nothing to learn from a worker's end; `Workers` tells the coordinator."""
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing to save: the record is the truth."""
 
     def restore(self, checkpoint_path: str) -> None:
         """Nothing to restore."""
+
+
+class Workers(tune.Callback):
+    """Tells the coordinator which workers ended, and kills those that it gives up.
+
+    Use as a context manager around the run.
+    """
+
+    def __init__(self, coordinator: Supervised) -> None:
+        self._coordinator = coordinator
+        self._alive: dict[str, Any] = {}
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="hpo-workers", daemon=True)
+
+    def __reduce__(self) -> tuple[type[Workers], tuple[Supervised]]:
+        return Workers, (self._coordinator,)  # Tune writes down what it was given
+
+    def __enter__(self) -> Workers:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._alive[trial.trial_id] = trial
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._alive.pop(trial.trial_id, None)
+        self._coordinator.worker_ended(trial.trial_id, died=False)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._alive.pop(trial.trial_id, None)
+        self._coordinator.worker_ended(trial.trial_id, died=True)
+
+    def _watch(self) -> None:
+        while not self._over.wait(WATCH_S):
+            alive = dict(self._alive)
+            try:
+                overdue = self._coordinator.overdue(list(alive))
+            except RayError:  # being started again
+                continue
+            for worker in overdue:
+                actor = alive[worker].temporary_state.ray_actor if worker in alive else None
+                if actor is not None:
+                    ray.kill(actor)
 
 
 def _worker(config: dict[str, Any], setup: Setup, cpus: int, coordinator: Channel) -> None:

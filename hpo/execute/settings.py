@@ -24,3 +24,15 @@ class ResourceSettings(Settings):
         description="a worker that gives no sign of life for so long is replaced, and its trial "
         "runs again from its checkpoint",
     )
+    memory_limit: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="share of the machine's memory in use at which the trial with the largest "
+        "worker ends as out of memory, before the kernel ends any process; 1 switches that off",
+    )
+
+    @property
+    def heartbeat_seconds(self) -> float:
+        """Between two signs of life of a worker."""
+        return min(5.0, self.lease_seconds / 4)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import traceback as tracebacks
 from asyncio import CancelledError
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from hpo.execute import memory
 from hpo.home import StudyFolder
-from hpo.records import Decision, Outcome, Report, State, TrialSpec
+from hpo.records import TIMED_OUT, Decision, Outcome, Report, State, TrialSpec
 from hpo.space import typed
 from hpo.trainable import Trainable, Trial, TrialStopped, check_metrics
 
@@ -24,9 +26,28 @@ class Channel(Protocol):
     def next_trial(self, worker: str) -> TrialSpec | None:
         """A trial for this worker, which by asking says that it runs none; `None`: none is left."""
 
+    def alive(self, worker: str, number: int | None, lease: str) -> None:
+        """A sign of life, with the trial that the worker holds, if any."""
+
     def report(self, number: int, lease: str, report: Report) -> Decision: ...
 
     def finish(self, number: int, lease: str, outcome: Outcome) -> None: ...
+
+
+class Supervised(Channel, Protocol):
+    """The coordinator as the one who places workers sees it."""
+
+    def work_left(self) -> bool:
+        """Whether a new worker would get a trial now."""
+
+    def finished(self) -> bool:
+        """Whether no worker will be needed any more."""
+
+    def worker_ended(self, worker: str, died: bool) -> None:
+        """Takes back what the worker held."""
+
+    def overdue(self, workers: Sequence[str]) -> tuple[str, ...]:
+        """Which of these workers are to be killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +60,8 @@ class Setup:
         study: where checkpoints go.
         isolate: one trial a process.
         capture: what a trial prints goes to a file in its folder; for processes without a terminal.
+        heartbeat_seconds: between two signs of life; `None` where there is nobody to watch.
+        memory_limit: share of the machine's memory at which the largest worker ends; 1: never.
     """
 
     trainable: str
@@ -46,6 +69,8 @@ class Setup:
     study: StudyFolder
     isolate: bool = False
     capture: bool = False
+    heartbeat_seconds: float | None = None
+    memory_limit: float = 1.0
 
 
 class ChannelLost(BaseException):
@@ -54,13 +79,17 @@ class ChannelLost(BaseException):
 
 def work(setup: Setup, trainable: Trainable, channel: Channel, worker: str) -> None:
     """Runs trials until none are left, or just one in an isolated worker."""
-    while spec := channel.next_trial(worker):
-        with _output(setup, spec.number):
-            outcome = run_trial(setup, trainable, spec, channel)
-        if outcome is not None:
-            channel.finish(spec.number, spec.lease, outcome)
-        if setup.isolate:
-            return
+    held: list[TrialSpec] = []
+    with _heartbeat(setup, channel, worker, held), _memory(setup, channel, held):
+        while spec := channel.next_trial(worker):
+            held[:] = [spec]
+            with _output(setup, spec.number):
+                outcome = run_trial(setup, trainable, spec, channel)
+            if outcome is not None:
+                channel.finish(spec.number, spec.lease, outcome)
+            held.clear()
+            if setup.isolate:
+                return
 
 
 def run_trial(
@@ -95,6 +124,57 @@ def run_trial(
 
 
 @contextmanager
+def _heartbeat(
+    setup: Setup, channel: Channel, worker: str, held: Sequence[TrialSpec]
+) -> Iterator[None]:
+    """Gives signs of life, with the trial that the worker holds: a step may take long."""
+
+    def beat() -> None:
+        spec = next(iter(held), None)
+        with suppress(Exception):  # a coordinator that is being started again; the next counts
+            channel.alive(worker, spec.number if spec else None, spec.lease if spec else "")
+
+    with _every(setup.heartbeat_seconds, beat):
+        yield
+
+
+@contextmanager
+def _memory(setup: Setup, channel: Channel, held: Sequence[TrialSpec]) -> Iterator[None]:
+    """Ends the trial and this process when the machine's memory is full and this one has most."""
+
+    def look() -> None:
+        share = memory.share_in_use()
+        if share < setup.memory_limit or not held or not memory.is_largest():
+            return
+        (spec,) = held
+        reason = (
+            f"{share:.0%} of the machine's memory were in use, most of it by this trial's worker"
+        )
+        channel.finish(spec.number, spec.lease, Outcome(State.OUT_OF_MEMORY, {}, reason))
+        os._exit(1)
+
+    with _every(memory.LOOK_SECONDS if setup.memory_limit < 1 else None, look):
+        yield
+
+
+@contextmanager
+def _every(seconds: float | None, do: Callable[[], None]) -> Iterator[None]:
+    """Does something again and again, from a thread of its own."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(seconds):
+            do()
+
+    if seconds is not None:
+        threading.Thread(target=run, name="hpo-watch-worker", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+@contextmanager
 def _output(setup: Setup, number: int) -> Iterator[None]:
     if not setup.capture:
         yield
@@ -120,6 +200,7 @@ def _output(setup: Setup, number: int) -> Iterator[None]:
 _STOPPED: dict[Decision, Callable[[], Outcome | None]] = {
     Decision.PRUNE: lambda: Outcome(State.PRUNED, {}, "stopped by the pruner"),
     Decision.DIVERGE: lambda: Outcome(State.DIVERGED, {}, "a loss or the objective was not finite"),
+    Decision.TIME_OUT: lambda: TIMED_OUT,
     Decision.PAUSE: lambda: None,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 
 from rich.console import Console, Group
@@ -10,9 +11,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpo.coordinator import Progress
-from hpo.records import State, TrialRecord
-from hpo.report.summary import duration, params_line
+from hpo.progress import Progress
+from hpo.records import Objective, Objectives, State, TrialRecord
+from hpo.report.words import count, duration, params_line
 
 LINE_EVERY_S = 5.0
 """Between two plain lines, unless there is a new best."""
@@ -20,19 +21,31 @@ LINE_EVERY_S = 5.0
 _SHOWN = (State.COMPLETE, State.PRUNED, State.DIVERGED, State.OUT_OF_MEMORY, State.FAILED)
 
 
+class Notes(logging.Handler):
+    """Prints what the project says of a run, above the live panel."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.INFO)
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.console.print(record.getMessage(), markup=False)
+
+
 class LiveView:
     """Shows `Progress` as it comes. Use as a context manager; any thread may call `show`."""
 
-    def __init__(self, console: Console, name: str, metric: str) -> None:
+    def __init__(self, console: Console, name: str, objectives: Objectives) -> None:
         self.console = console
         self.name = name
-        self.metric = metric
+        self.objectives = objectives
         self._live = (
             Live(console=console, refresh_per_second=4, transient=True)
             if console.is_terminal
             else None
         )
-        self._best: int | None = None
+        self._since = time.monotonic()
+        self._best: list[int] = []
         self._said = ""
         self._next_line = 0.0
 
@@ -54,10 +67,13 @@ class LiveView:
     def _panel(self, progress: Progress, trouble: str | None) -> Group:
         facts = Table.grid(padding=(0, 2))
         facts.add_row(Text("trials", style="dim"), counts(progress))
-        facts.add_row(Text("pace", style="dim"), pace(progress))
+        facts.add_row(Text("pace", style="dim"), self._pace(progress))
         if progress.best:
-            facts.add_row(Text("best", style="dim"), best_line(progress.best, self.metric))
-            facts.add_row("", Text(params_line(progress.best.params), style="dim"))
+            facts.add_row(Text("best", style="dim"), best_line(progress.best, self.objectives))
+        if len(self.objectives) == 1 and progress.best:
+            facts.add_row("", Text(params_line(progress.best[0].params), style="dim"))
+        if progress.ended_by:
+            facts.add_row(Text("ending", style="dim"), Text(progress.ended_by))
         if progress.stopping:
             facts.add_row(
                 "", Text("stopping: running trials are being saved (Ctrl-C: do not wait)")
@@ -68,38 +84,59 @@ class LiveView:
         return Group(Text(self.name, style="bold"), bar, facts)
 
     def _line(self, progress: Progress) -> None:
-        best = progress.best.number if progress.best else None
+        best = [trial.number for trial in progress.best]
         line = f"{self.name}: {counts(progress)}"
         if progress.best:
-            line += f"; best {best_line(progress.best, self.metric)}"
+            line += f"; best {best_line(progress.best, self.objectives)}"
+        if progress.ended_by:
+            line += f"; ending by {progress.ended_by}"
         due = best != self._best or time.monotonic() >= self._next_line
         if line == self._said or not due:
             return
         self._best, self._said = best, line
         self._next_line = time.monotonic() + LINE_EVERY_S
-        self.console.print(f"{line}; {pace(progress)}", markup=False)
+        self.console.print(f"{line}; {self._pace(progress)}", markup=False)
+
+    def _pace(self, progress: Progress) -> str:
+        return pace(progress, time.monotonic() - self._since)
 
 
 def counts(progress: Progress) -> str:
-    """`12/60 done: 5 complete, 7 pruned; 2 running`."""
-    parts = [f"{progress.counts[s]} {s.value}" for s in _SHOWN if progress.counts.get(s)]
+    """`12/60 done (5 complete, 7 pruned), 2 running`."""
+    parts = [
+        f"{progress.counts[s]} {s.value.replace('_', ' ')}"
+        for s in _SHOWN
+        if progress.counts.get(s)
+    ]
     running = progress.counts.get(State.RUNNING, 0)
-    text = f"{progress.finished}/{progress.total} done"
+    of_total = "" if progress.total is None else f"/{progress.total}"
+    text = f"{progress.finished}{of_total} done"
     text += f" ({', '.join(parts)})" if parts else ""
     return text + (f", {running} running" if running else "")
 
 
-def pace(progress: Progress) -> str:
-    """Trials a minute in this run, and the time left at that pace."""
-    seconds = time.time() - progress.started
-    if not progress.finished_here:
+def pace(progress: Progress, seconds: float) -> str:
+    """Trials a minute in the `seconds` of this run, and the time left at that pace."""
+    if not progress.finished_here or not seconds:
         return f"{seconds:.0f} s"
     rate = progress.finished_here / seconds
     text = f"{rate * 60:.0f} trials/min"
-    if not progress.stopping:
+    if progress.total is not None and not progress.stopping:
         text += f", {duration((progress.total - progress.finished) / rate)} left"
     return text
 
 
-def best_line(best: TrialRecord, metric: str) -> str:
-    return f"{metric} {best.value:.6g} (trial {best.number})"
+def best_line(best: tuple[TrialRecord, ...], objectives: Objectives) -> str:
+    """The best value of each objective; with several, the size of the Pareto set, too."""
+    shown = []
+    for index, objective in enumerate(objectives):
+        value, leader = _leader(best, objective, index)
+        shown.append(f"{objective.metric} {value:.6g} (trial {leader})")
+    if len(objectives) > 1:
+        shown.append(f"{count(len(best), 'trial')} in the Pareto set")
+    return ", ".join(shown)
+
+
+def _leader(best: tuple[TrialRecord, ...], objective: Objective, index: int) -> tuple[float, int]:
+    first = min(best, key=lambda trial: (objective.rank(trial.values[index]), trial.number))
+    return first.values[index], first.number

@@ -6,54 +6,53 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hpo.files import write_atomically
-from hpo.records import Objective, TrialRecord
-from hpo.report.plots import optimization_history, parameter_importance
-from hpo.report.summary import Summary, markdown, summarize, yaml
+from hpo.records import TrialRecord
+from hpo.report import plots
+from hpo.report.best import Kept
+from hpo.report.summary import Summary
+from hpo.report.words import yaml
 from hpo.track import StudyPage
 
 
-def study_page(
-    trials: Sequence[TrialRecord],
-    objective: Objective,
-    *,
-    total: int | None = None,
-    ranges: Mapping[str, tuple[float, float]] | None = None,
-    test: Mapping[str, float] | None = None,
-    artifacts: Path | None = None,
-) -> StudyPage:
-    """What a tracker shows of the study; see `markdown` for `total`, `ranges` and `test`."""
-    summary = summarize(trials, objective)
+def study_page(summary: Summary, text: str, artifacts: Path | None = None) -> StudyPage:
+    """What a tracker shows of the study.
+
+    Args:
+        text: the summary in Markdown.
+        artifacts: a folder of files to show.
+    """
     return StudyPage(
-        description=markdown(summary, total=total, ranges=ranges, test=test),
-        curve=summary.curve[: summary.settled],
+        description=text,
+        curves={metric: curve[: summary.settled] for metric, curve in summary.curves.items()},
         best=summary.best,
         finished=summary.finished,
+        spent=summary.spent,
+        time=summary.newest,
         artifacts=artifacts,
     )
 
 
 def write_report(
     trials: Sequence[TrialRecord],
-    objective: Objective,
+    summary: Summary,
+    text: str,
+    kept: Kept | None,
+    importances: Mapping[str, float],
     folder: Path,
-    *,
-    total: int | None = None,
-    ranges: Mapping[str, tuple[float, float]] | None = None,
-    test: Mapping[str, float] | None = None,
-    importances: Mapping[str, float] | None = None,
-) -> Summary:
-    """Writes `summary.md`, `best.yaml` and the plots into `folder`, which is created.
+) -> None:
+    """Writes `summary.md`, the best config and the plots into `folder`, which is created.
 
-    The best config is left out as long as no trial is complete, the importances where there are
-    none (fewer than two parameters, or too few trials).
+    The best config is `best.yaml`; with several objectives, the Pareto set is `front.yaml`. Left
+    out is what there is none of: a best trial, importances (fewer than two parameters, or too few
+    trials).
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    summary = summarize(trials, objective)
-    text = markdown(summary, total=total, ranges=ranges, test=test)
     write_atomically(folder / "summary.md", text)
-    if summary.best is not None:
-        write_atomically(folder / "best.yaml", yaml(summary.best.config))
-    optimization_history(trials, objective, folder / "optimization_history")
+    if len(summary.objectives) > 1:
+        plots.pareto_front(trials, summary.objectives, folder / "pareto_front")
+        if kept is not None:
+            write_atomically(folder / "front.yaml", yaml(kept.listed()))
+    elif kept is not None:
+        write_atomically(folder / "best.yaml", yaml(kept.one().config))
+    plots.optimization_history(trials, summary.objectives, folder / "optimization_history")
     if importances:
-        parameter_importance(importances, folder / "parameter_importance")
-    return summary
+        plots.parameter_importance(importances, folder / "parameter_importance")

@@ -6,30 +6,37 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from hpo import frozen
 from hpo.home import Home
-from hpo.records import State, TrialRecord
-from hpo.report.summary import duration
+from hpo.records import State
+from hpo.report.words import duration
 from hpo.search import grid
+from hpo.search.draws import Draws
+from hpo.search.journal import open_journal
 from hpo.search.pruners import Asha
 from hpo.search.record import Record
-from hpo.search.samplers import proposer
 from hpo.space import Draw, probes
 from hpo.studyfile import Study
 
 
 def first_draws(study: Study, count: int) -> list[Draw]:
     """The first configs, drawn as the study would draw them before any result is known."""
-    proposals = proposer(study.space, study.file.search)
-    draws: list[Draw] = []
+    search = study.file.search
+    found: list[Draw] = []
     with tempfile.TemporaryDirectory() as scratch:
-        record = Record(Path(scratch) / "journal", study.objective, study.file.pruner.make())
-        total = study.file.search.trials or count
-        while len(draws) < min(count, total):
-            trial = record.ask(proposals, study.space)
-            if trial is None:
+        journal = open_journal("default", Path(scratch) / "journal", "", writable=True)
+        record = Record(journal, study.objectives, study.file.pruner.make())
+        # What is the best of another study only its record knows.
+        enqueue = [entry for entry in search.enqueue if "best_of" not in entry]
+        draws = Draws(record, study.space, search, study.file.pruner, enqueue=enqueue)
+        while len(found) < min(count, search.trials or count) and draws.has_next():
+            proposal = draws.next().result()
+            if proposal is None:
                 break
-            draws.append(Draw(trial.config, trial.params, {}))
-    return draws
+            draws.open(proposal, workers=1)
+            found.append(proposal.draw)
+        draws.close()
+    return found
 
 
 def lines(study: Study, home: Home) -> Iterator[str]:
@@ -41,13 +48,16 @@ def lines(study: Study, home: Home) -> Iterator[str]:
             f", of which {total} would be tried" if total and total < size else ""
         )
         total = min(size, total or size)
-    assert total is not None, "only a grid may leave it out"
     drawn = next(probes(study.space.root))
     steps = None
     if study.space.rejects(drawn.config) is None:
         steps = study.trainable.steps(study.space.config(drawn.config))
     if steps is None:
-        yield f"cost: {total} trials; how many steps each takes, only the trainable knows"
+        trials = "as many trials as the budget allows" if total is None else f"{total} trials"
+        yield f"cost: {trials}; how many steps each takes, only the trainable knows"
+        return
+    if total is None:
+        yield f"cost: as many trials of at most {steps} steps as the budget allows"
         return
     expected = expected_steps(study, steps)
     yield (
@@ -77,12 +87,9 @@ def expected_steps(study: Study, steps: int) -> float:
 
 def _seconds_a_step(study: Study, home: Home) -> float | None:
     folder = home.study(study.name)
-    if not folder.journal.exists():
+    if not folder.spec.exists():
         return None
-    trials = [t for t in Record(folder.journal, study.objective).trials() if _timed(t)]
+    ran = (State.COMPLETE, State.PRUNED)
+    trials = [t for t in frozen.read_trials(folder) if t.state in ran and t.same_as is None]
     steps = sum(t.steps for t in trials)
-    return sum((t.finished or 0.0) - t.started for t in trials) / steps if steps else None
-
-
-def _timed(trial: TrialRecord) -> bool:
-    return trial.state in (State.COMPLETE, State.PRUNED) and trial.finished is not None
+    return sum(t.seconds for t in trials) / steps if steps else None

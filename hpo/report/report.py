@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from hpo.budget import Spending
 from hpo.files import write_atomically
 from hpo.home import StudyFolder
-from hpo.records import TrialRecord, best_trial
-from hpo.report.best import Best, read_best
+from hpo.records import State, TrialRecord
+from hpo.report.audit import Audit, Curve, audit
+from hpo.report.best import Kept, KeptTrial, read_kept
+from hpo.report.markdown import markdown
 from hpo.report.pages import study_page, write_report
-from hpo.search.importance import importances
+from hpo.report.summary import summarize
+from hpo.search.pruners import NoPruner
 from hpo.space import Range
 from hpo.studyfile import Study
 from hpo.track import StudyPage
@@ -23,62 +27,112 @@ def begin(study: Study, folder: StudyFolder) -> None:
     write_atomically(folder.report / "space.json", json.dumps(study.file.space, indent=1))
 
 
-def page(study: Study, folder: StudyFolder, trials: Sequence[TrialRecord]) -> StudyPage:
+def page(
+    study: Study, folder: StudyFolder, trials: Sequence[TrialRecord], spent: Spending
+) -> StudyPage:
     """How far the study is, for the tracker."""
-    kept = read_best(folder)
-    best = best_trial(list(trials), study.objective)
-    return study_page(
-        trials,
-        study.objective,
+    summary = summarize(trials, study.objectives, spent)
+    text = markdown(
+        summary,
         total=study.file.search.trials,
         ranges=ranges(study),
-        test=kept.test if kept and best and kept.trial == best.number else None,
-        artifacts=folder.report,
+        tests=_tests(read_kept(folder)),
     )
+    return study_page(summary, text, folder.report)
 
 
-def end(study: Study, folder: StudyFolder, trials: Sequence[TrialRecord], best: Best) -> None:
-    """The summary, the best config and the plots."""
-    write_report(
-        trials,
-        study.objective,
-        folder.report,
+def end(
+    study: Study,
+    folder: StudyFolder,
+    trials: Sequence[TrialRecord],
+    kept: Kept | None,
+    curves: Mapping[int, Curve],
+    importances: Mapping[str, float],
+    spent: Spending,
+    ended_by: str,
+) -> None:
+    """The summary, the best config and the plots.
+
+    Args:
+        kept: the best trials; `None` if none is complete.
+        curves: the first objective by step, by trial number.
+        importances: of the parameters for the first objective; may be empty.
+        ended_by: why the study ended before its number of trials; may be empty.
+    """
+    summary = summarize(trials, study.objectives, spent)
+    text = markdown(
+        summary,
         total=study.file.search.trials,
         ranges=ranges(study),
-        test=best.test,
-        importances=importances(folder.journal, study.objective),
+        tests=_tests(kept),
+        audit=pruner_audit(study, trials, curves),
+        ended_by=ended_by,
     )
+    write_report(trials, summary, text, kept, importances, folder.report)
 
 
-def as_best(study: Study, trial: TrialRecord, finished: int, complete: bool) -> Best:
-    """A complete trial as what is kept of the best one, its test metrics still unknown."""
-    assert trial.value is not None, "a complete trial has a value"
-    return Best(
+def as_kept(study: Study, best: Sequence[TrialRecord], finished: int, complete: bool) -> Kept:
+    """The best trials, at least one, as what is kept of them, their test metrics still unknown."""
+    return Kept(
         study=study.name,
-        trial=trial.number,
         trials=finished,
         complete=complete,
-        objective=study.objective,
-        value=trial.value,
-        metrics=dict(trial.metrics),
-        test={},
+        objectives=study.objectives,
         trainable=study.file.trainable,
         folder=str(study.folder.resolve()),
-        config=dict(trial.config),
+        best=[
+            KeptTrial(
+                trial=trial.number,
+                values=trial.values,
+                metrics=dict(trial.metrics),
+                config=dict(trial.config),
+            )
+            for trial in best
+        ],
     )
+
+
+def pruner_audit(
+    study: Study, trials: Sequence[TrialRecord], curves: Mapping[int, Curve]
+) -> Audit | None:
+    """What the study's pruner did and risked; `None` where nothing is pruned."""
+    pruner = study.file.pruner
+    if isinstance(pruner, NoPruner):
+        return None
+    full = {}
+    for trial in trials:
+        if trial.state is State.PRUNED:
+            steps = study.trainable.steps(study.space.config(trial.config))
+            if steps is not None:
+                full[trial.number] = steps
+    longest = max((*full.values(), *(trial.steps for trial in trials)), default=0)
+    return audit(trials, curves, pruner.rungs(longest), study.objectives[0], full)
 
 
 def nothing_completed(trials: Sequence[TrialRecord], folder: StudyFolder) -> tuple[str, str]:
     """Message and hint for a study that has no result."""
-    reasons = Counter(f"{t.state.value}: {t.reason}" for t in trials if t.reason)
-    why, times = reasons.most_common(1)[0] if reasons else ("no trial was run", 0)
-    tracebacks = [t.number for t in trials if folder.traceback(t.number).exists()]
-    hint = f"a traceback is in {folder.traceback(tracebacks[0])}; " if tracebacks else ""
+    why, hint = _most_frequent(trials, folder)
     hint += f"once mended, remove {folder.root} to start anew, or ask for more trials"
-    return f"none of {len(trials)} trials completed; most often ({times}x) {why}", hint
+    return f"none of {len(trials)} trials completed; most often {why}", hint
 
 
-def ranges(study: Study) -> dict[str, tuple[float, float]]:
-    """Low and high of every searched number, by parameter name."""
+def _most_frequent(trials: Sequence[TrialRecord], folder: StudyFolder) -> tuple[str, str]:
+    """The reason that most trials ended by, and where a traceback of it is, if anywhere."""
+    reasons = Counter((t.state, t.reason) for t in trials if t.reason)
+    if not reasons:
+        return "(0x) no trial was run", ""
+    (state, reason), times = reasons.most_common(1)[0]
+    paths = (folder.traceback(t.number) for t in trials if (t.state, t.reason) == (state, reason))
+    path = next((path for path in paths if path.exists()), None)
+    hint = f"a traceback is in {path}; " if path else ""
+    return f"({times}x) {state.value.replace('_', ' ')}: {reason}", hint
+
+
+def ranges(study: Study) -> dict[str, Range]:
+    """Every searched number, by parameter name."""
     found = (here.parameter for here in study.space.parameters)
-    return {p.name: (p.low, p.high) for p in found if isinstance(p, Range)}
+    return {p.name: p for p in found if isinstance(p, Range)}
+
+
+def _tests(kept: Kept | None) -> dict[int, Mapping[str, float]]:
+    return {trial.trial: trial.test for trial in kept.best} if kept else {}

@@ -9,9 +9,9 @@ from __future__ import annotations
 from math import prod
 
 from hpo.errors import Mistake
-from hpo.space import Document, dotted
+from hpo.space import Document, Range, dotted
 from hpo.space.build import config_path
-from hpo.space.tree import Array, Choices, Draw, Fixed, Node, Object, Parameter, Range, draw
+from hpo.space.tree import Array, Choices, Draw, Fixed, Node, Object, Parameter, draw
 from hpo.space.tree import parameters as located
 
 
@@ -21,13 +21,14 @@ def continuous(root: Node, document: Document, prefix: str = "space") -> list[Mi
     for here in located(root):
         parameter = here.parameter
         if isinstance(parameter, Range) and parameter.count is None:
+            remedy = "add a step, or " if parameter.scale == "linear" else ""
             mistakes.append(
                 Mistake(
                     document.place(parameter.at),
                     f"{prefix}.{dotted(config_path(parameter.at))}",
                     "a grid needs finitely many values, got every number from"
                     f" {parameter.low} to {parameter.high};"
-                    f" {'' if parameter.log else 'add a step, or '}write choices: [...]",
+                    f" {remedy}write choices: [...]",
                 )
             )
     return mistakes

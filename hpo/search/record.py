@@ -1,33 +1,36 @@
-"""The record: a study's durable truth, kept as an Optuna study.
+"""The record: a study's durable truth, kept as an Optuna study in a journal.
 
-Every change is one group commit, so a crash leaves all of it or, at the very end of the file, a
-prefix that the next start completes: a trial opened but without its config is given one by the same
-draw, a trial whose outcome is written but not told is told.
+A trial is opened by one operation, config and all. What belongs to its end is several, written as
+one group: a crash leaves all of them or, at the very end of a file, a prefix that the next start
+completes: a trial whose outcome is written but not told is told.
 """
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import optuna
 from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.records import Objective, Outcome, State, TrialRecord
-from hpo.search.journal import StudyJournal
-from hpo.search.samplers import Proposer, distribution
-from hpo.space import Space
+from hpo.budget import Spending
+from hpo.records import Objectives, Outcome, State, TrialRecord
+from hpo.search.journal.base import Journal
+from hpo.search.samplers import Proposal, to_optuna
+from hpo.space import Parameter
 
 _NAME = "study"
 
-# Keys of what we keep on a trial beside Optuna's own parameters and reports.
+# Keys of what we keep beside Optuna's own parameters and reports.
 _CONFIG = "hpo:config"
 _PARAMS = "hpo:params"
-_DRAWS = "hpo:draws"
-_POSITION = "hpo:position"
+_ORIGIN = "hpo:origin"
 _PRUNE = "hpo:prune"
 _OUTCOME = "hpo:outcome"
+_SPENT = "hpo:spent"
 
 # Optuna's state for each of ours. A diverged trial is complete, with a bad value and a violated
 # constraint: told as failed, samplers would ignore it and walk into the same wall again.
@@ -40,22 +43,48 @@ _TOLD = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """How a trial's config came about.
+
+    Args:
+        draws: points drawn until the config model accepted one.
+        position: in the sequence, for samplers that go through one; otherwise -1.
+        unknown: earlier trials whose results the sampler did not know.
+        enqueued: whether it was asked for by the study file.
+        extension: how often the space had grown by then.
+    """
+
+    draws: int = 1
+    position: int = -1
+    unknown: tuple[int, ...] = ()
+    enqueued: bool = False
+    extension: int = 0
+
+
 class Record:
     """One study's trials. A single process writes at a time; the study's lock sees to that.
 
     Args:
-        journal: the file; created if absent.
-        objective: what the study is about.
+        journal: where they are kept.
+        objectives: what the study is about.
         pruner: judges reports; `None` for readers.
+
+    Raises:
+        InputError: the journal is damaged.
     """
 
     def __init__(
-        self, journal: Path, objective: Objective, pruner: optuna.pruners.BasePruner | None = None
+        self,
+        journal: Journal,
+        objectives: Objectives,
+        pruner: optuna.pruners.BasePruner | None = None,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.objective = objective
-        self._journal = StudyJournal(journal, writable=pruner is not None)
-        self._storage = JournalStorage(self._journal)
+        self.objectives = objectives
+        self._journal = journal
+        self._storage = JournalStorage(journal)
+        # Draws are made elsewhere; without a sampler of its own a study would make a costly one.
         sampler = optuna.samplers.RandomSampler()
         if pruner is None:
             self._study = optuna.load_study(
@@ -65,79 +94,67 @@ class Record:
             self._study = optuna.create_study(
                 study_name=_NAME,
                 storage=self._storage,
-                direction=objective.direction,
+                directions=[objective.direction for objective in objectives],
                 load_if_exists=True,
                 sampler=sampler,
                 pruner=pruner,
             )
         self._id = self._storage.get_study_id_from_name(_NAME)
+        self._count = 0
+        self._worst: list[float | None] = [None] * len(objectives)
+        for trial in self._all():
+            self._count += 1
+            self._see(trial.intermediate_values.values())
+            for i, value in enumerate(trial.values or ()):
+                self._see([value], i)
         if pruner is not None:
             self._complete_interrupted()
 
-    @staticmethod
-    def exists(journal: Path) -> bool:
-        """Whether there is a record to read."""
-        return journal.exists() and journal.stat().st_size > 0
+    def close(self) -> None:
+        self._journal.close()
+
+    def __len__(self) -> int:
+        return self._count
 
     def trials(self) -> list[TrialRecord]:
         """Every trial, by number."""
-        return [self._read(trial) for trial in self._frozen() if _CONFIG in trial.user_attrs]
-
-    @property
-    def draws(self) -> int:
-        """How many points were drawn in all, those that the config model rejected included."""
-        return sum(trial.draws for trial in self.trials())
+        return [self._read(trial) for trial in self._all()]
 
     def trial(self, number: int) -> TrialRecord:
-        return self._read(self._storage.get_trial(self._trial_id(number)))
+        return self._read(self.told(number))
 
-    def judged(self) -> optuna.Study:
-        """A study in memory of the trials with a value of their own: complete and pruned ones.
+    def told(self, number: int) -> FrozenTrial:
+        """A trial as Optuna is told of it."""
+        return self._storage.get_trial(self._trial_id(number))
 
-        A pruned trial has the value of its last report. Diverged ones, whose value is made up for
-        the sampler, are left out.
-        """
-        study = optuna.create_study(direction=self.objective.direction)
-        frozen = self._frozen()
-        for trial in self.trials():
-            if trial.state in (State.COMPLETE, State.PRUNED) and trial.value is not None:
-                told = frozen[trial.number]
-                study.add_trial(
-                    optuna.trial.create_trial(
-                        params=told.params,
-                        distributions=told.distributions,
-                        value=trial.value,
-                    )
-                )
-        return study
+    def origin(self, number: int) -> Origin:
+        return _origin(self.told(number))
 
-    def ask(self, proposer: Proposer, space: Space) -> TrialRecord | None:
-        """Opens the next trial; `None` when the proposer has nothing left.
+    def curves(self) -> dict[int, Mapping[int, float]]:
+        """The first objective by step, of every trial that has reported."""
+        return {t.number: t.intermediate_values for t in self._all() if t.intermediate_values}
 
-        Raises:
-            StudyFailed: no valid config was found.
-        """
-        with self._journal.batch():
-            proposal = proposer.propose(self._open, self.last_position)
-            if proposal is None:
-                return None
-            trial_id = self._trial_id(proposal.number)
-            given = {here.parameter.name: here.parameter for here in space.parameters}
-            for name, value in proposal.draw.params.items():
-                where = distribution(given[name])
-                internal = where.to_internal_repr(value)
-                self._storage.set_trial_param(trial_id, name, internal, where)
-            for key, value in (
-                (_DRAWS, proposal.draws),
-                (_POSITION, proposal.position),
-                (_PARAMS, dict(proposal.draw.params)),
-                (_CONFIG, proposal.draw.config),
-            ):
-                self._storage.set_trial_user_attr(trial_id, key, value)
-        return self.trial(proposal.number)
+    def open(
+        self, proposal: Proposal, origin: Origin, parameters: Mapping[str, Parameter]
+    ) -> TrialRecord:
+        """Opens the next trial, by one operation."""
+        params, distributions = to_optuna(parameters, proposal.draw.params)
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=params,
+            distributions=distributions,
+            user_attrs={
+                _CONFIG: proposal.draw.config,
+                _PARAMS: dict(proposal.draw.params),
+                _ORIGIN: asdict(origin),
+            },
+        )
+        self._storage.create_new_trial(self._id, template)
+        self._count += 1
+        return self.trial(self._count - 1)
 
     def report(self, number: int, step: int, value: float) -> bool:
-        """Notes the objective at one step.
+        """Notes the first objective at one step.
 
         Returns:
             whether the pruner ends the trial.
@@ -145,6 +162,7 @@ class Record:
         trial_id = self._trial_id(number)
         with self._journal.batch():
             self._storage.set_trial_intermediate_value(trial_id, step, value)
+            self._see([value])
             trial = self._storage.get_trial(trial_id)
             if _PRUNE in trial.user_attrs:
                 return True  # decided before a crash; a pruner does not judge the same rung twice
@@ -155,82 +173,118 @@ class Record:
                 self._storage.set_trial_user_attr(trial_id, _PRUNE, True)
             return prune
 
-    def finish(self, number: int, outcome: Outcome, value: float | None) -> TrialRecord:
-        """Closes a trial. A trial that is closed already stays as it is."""
-        trial = self._storage.get_trial(self._trial_id(number))
-        if not trial.state.is_finished():
+    def finish(
+        self,
+        number: int,
+        outcome: Outcome,
+        values: Sequence[float],
+        seconds: float = 0.0,
+        same_as: int | None = None,
+        spent: Spending | None = None,
+    ) -> TrialRecord:
+        """Closes a trial. A trial that is closed already stays as it is.
+
+        Args:
+            values: of the objectives, for trials that are complete or pruned.
+            seconds: that workers spent on it.
+            same_as: the trial whose result this one is given.
+            spent: by the whole study, this trial included.
+        """
+        trial_id = self._trial_id(number)
+        if not self._storage.get_trial(trial_id).state.is_finished():
+            note = {
+                "state": outcome.state.value,
+                "reason": outcome.reason,
+                "values": list(values),
+                "metrics": {k: v for k, v in outcome.metrics.items() if math.isfinite(v)},
+                "seconds": seconds,
+                "same_as": same_as,
+            }
             with self._journal.batch():
-                note = {
-                    "state": outcome.state.value,
-                    "reason": outcome.reason,
-                    "value": value,
-                    "metrics": {k: v for k, v in outcome.metrics.items() if math.isfinite(v)},
-                }
-                self._storage.set_trial_user_attr(trial._trial_id, _OUTCOME, note)
-                self._tell(number, outcome.state, value)
+                self._storage.set_trial_user_attr(trial_id, _OUTCOME, note)
+                self._tell(trial_id, outcome.state, values)
+                if spent is not None:
+                    self.spend(spent)
         return self.trial(number)
 
+    def spend(self, spent: Spending) -> None:
+        """Notes what the study has spent."""
+        self._storage.set_study_user_attr(self._id, _SPENT, asdict(spent))
+
+    @property
+    def spent(self) -> Spending:
+        noted = self._storage.get_study_user_attrs(self._id).get(_SPENT)
+        if noted is None:
+            return Spending()
+        busy = {State(state): seconds for state, seconds in noted["busy_seconds"].items()}
+        return Spending(**{**noted, "busy_seconds": busy})
+
     def _complete_interrupted(self) -> None:
-        for trial in self._frozen():
+        for trial in self._all():
             note = trial.user_attrs.get(_OUTCOME)
             if note is not None and not trial.state.is_finished():
                 with self._journal.batch():
-                    self._tell(trial.number, State(note["state"]), note["value"])
+                    self._tell(trial._trial_id, State(note["state"]), note["values"])
 
-    def _tell(self, number: int, state: State, value: float | None) -> None:
+    def _tell(self, trial_id: int, state: State, values: Sequence[float]) -> None:
         told = _TOLD[state]
         if state in (State.DIVERGED, State.OUT_OF_MEMORY):
-            trial = optuna.trial.Trial(self._study, self._trial_id(number))
-            if not trial.constraints:
-                trial.set_constraint(state.value, 1.0)
-            value = self._worst()
-        if told is not TrialState.COMPLETE:
-            value = None
-        self._study.tell(number, value, told)
+            values = self._as_bad_as_seen()
+            for key, value in constraint_attrs({state.value: 1.0}).items():
+                self._storage.set_trial_system_attr(trial_id, key, value)
+        for i, value in enumerate(values):
+            self._see([value], i)
+        self._storage.set_trial_state_values(trial_id, told, list(values) or None)
 
-    def _worst(self) -> float:
-        """The worst finite objective seen so far, at any step; infinitely bad if there is none."""
-        sign = -1.0 if self.objective.direction == "minimize" else 1.0
-        seen = (
-            value
-            for trial in self._frozen()
-            for value in (*trial.intermediate_values.values(), *(trial.values or ()))
-            if math.isfinite(value)
-        )
-        return sign * min((sign * value for value in seen), default=-math.inf)
+    def _as_bad_as_seen(self) -> list[float]:
+        """The worst finite value of each objective so far; infinitely bad if there is none."""
+        return [
+            math.inf * objective.rank(1.0) if worst is None else worst
+            for objective, worst in zip(self.objectives, self._worst, strict=True)
+        ]
 
-    def _open(self) -> tuple[optuna.Study, optuna.trial.FrozenTrial]:
-        trials = self._frozen()
-        if trials and _CONFIG not in trials[-1].user_attrs:
-            return self._study, trials[-1]
-        number = self._study.ask().number
-        return self._study, self._frozen()[number]
+    def _see(self, values: Iterable[float], objective: int = 0) -> None:
+        rank = self.objectives[objective].rank
+        for value in values:
+            worst = self._worst[objective]
+            if math.isfinite(value) and (worst is None or rank(value) > rank(worst)):
+                self._worst[objective] = value
 
-    @property
-    def last_position(self) -> int:
-        """Where in the grid the last trial lies; -1 before the first, and for other samplers."""
-        asked = [t for t in self._frozen()[-2:] if _CONFIG in t.user_attrs]
-        return int(asked[-1].user_attrs[_POSITION]) if asked else -1
-
-    def _frozen(self) -> list[FrozenTrial]:
+    def _all(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
     def _trial_id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._id, number)
 
     def _read(self, trial: FrozenTrial) -> TrialRecord:
-        note = trial.user_attrs.get(_OUTCOME, {})
-        state = State(note.get("state", State.RUNNING.value))
+        note: dict[str, Any] = trial.user_attrs.get(_OUTCOME, {})
+        started = trial.datetime_start.timestamp() if trial.datetime_start else 0.0
+        finished = None
+        if trial.datetime_complete:  # a clock that was set back must not end it before its start
+            finished = max(trial.datetime_complete.timestamp(), started)
         return TrialRecord(
             number=trial.number,
-            state=state,
+            state=State(note.get("state", State.RUNNING)),
             config=trial.user_attrs[_CONFIG],
             params=trial.user_attrs[_PARAMS],
-            value=note.get("value"),
+            values=tuple(note.get("values", ())),
             metrics=note.get("metrics", {}),
             reason=note.get("reason", ""),
-            started=trial.datetime_start.timestamp() if trial.datetime_start else 0.0,
-            finished=trial.datetime_complete.timestamp() if trial.datetime_complete else None,
+            started=started,
+            finished=finished,
             steps=trial.last_step or 0,
-            draws=trial.user_attrs[_DRAWS],
+            seconds=note.get("seconds", 0.0),
+            draws=_origin(trial).draws,
+            same_as=note.get("same_as"),
         )
+
+
+def constraint_attrs(constraints: Mapping[str, float]) -> Mapping[str, Any]:
+    """Constraints as a storage keeps them; above 0 is violated."""
+    blank = optuna.trial.create_trial(state=TrialState.RUNNING, constraints=dict(constraints))
+    return blank.system_attrs
+
+
+def _origin(trial: FrozenTrial) -> Origin:
+    noted = trial.user_attrs[_ORIGIN]
+    return Origin(**{**noted, "unknown": tuple(noted["unknown"])})

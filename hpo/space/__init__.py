@@ -2,8 +2,11 @@
 
 from hpo.space.check import check, probes
 from hpo.space.document import Document, Keys, dotted, parse, parse_value, read
+from hpo.space.extend import extension
+from hpo.space.locate import OutsideSpace, locate
+from hpo.space.ranges import Range, Scale
 from hpo.space.space import Space, typed
-from hpo.space.tree import Choices, Draw, Located, Node, Parameter, Range
+from hpo.space.tree import Choices, Draw, Located, Node, Parameter
 
 __all__ = [
     "Choices",
@@ -12,11 +15,15 @@ __all__ = [
     "Keys",
     "Located",
     "Node",
+    "OutsideSpace",
     "Parameter",
     "Range",
+    "Scale",
     "Space",
     "check",
     "dotted",
+    "extension",
+    "locate",
     "parse",
     "parse_value",
     "probes",

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
-import sys
-from typing import Any
 
 from hpo.errors import Mistake
 from hpo.records import Json
 from hpo.space.document import Document, Keys, dotted
+from hpo.space.messages import did_you_mean
 from hpo.space.model import Shape
-from hpo.space.tree import Array, Choices, Fixed, Node, Object, Range, is_multiple, labels
+from hpo.space.ranges import Range, Scale
+from hpo.space.rules import broken, is_number
+from hpo.space.tree import Array, Choices, Fixed, Node, Object, labels
 
 RANGE_KEYS = ("low", "high", "log", "step")
-
-MAX_STEPS = 2**53  # floats do not tell more of them apart
 
 
 def is_distribution(value: Json) -> bool:
@@ -123,58 +121,27 @@ class Builder:
         for key in ("low", "high"):
             if key not in value:
                 self.refuse(at, f"a range needs both ends, {key} is missing; add {key}: NUMBER")
-            elif not _is_number(value[key]):
+            elif not is_number(value[key]):
                 self._not_a_number(at, key, value[key])
         log, step = value.get("log", False), value.get("step")
-        if not isinstance(log, bool):
-            self.refuse((*at, "log"), f"log must be true or false, got {log!r}", name=at)
-        if step is not None and not _is_number(step):
+        if not isinstance(log, bool) and log != "complement":
+            self.refuse(
+                (*at, "log"),
+                f"log must be true, false or complement, got {log!r:.60}"
+                + (did_you_mean(log, ["complement"]) if isinstance(log, str) else ""),
+                name=at,
+            )
+        if step is not None and not is_number(step):
             self._not_a_number(at, "step", step)
         if len(self.mistakes) > before:
             return None
         low, high = value["low"], value["high"]
-        numbers = [n for n in (low, high, step) if n is not None]
-        integer = shape.whole_numbers(all(isinstance(n, int) for n in numbers))
-        if not low < high:
-            self.refuse(
-                (*at, "low"),
-                f"low < high must hold, got low={low}, high={high};"
-                " exchange them, or write a fixed value",
-                name=at,
-            )
-        span = high - low
-        if not _is_number(span):
-            self.refuse(at, f"high - low must be a finite number, got low={low}, high={high}")
-            return None
-        if log and low <= 0:
-            self.refuse(
-                (*at, "low"),
-                f"a log range needs low > 0, got low={low}; raise low or remove log",
-                name=at,
-            )
-        if step is not None and step <= 0:
-            self.refuse((*at, "step"), f"step > 0 must hold, got {step}", name=at)
-        elif step is not None and log:
-            self.refuse((*at, "step"), "log and step exclude each other; remove one", name=at)
-        elif step is not None and span / step > MAX_STEPS:
-            self.refuse((*at, "step"), f"a range has at most 2**53 steps, got step={step}", name=at)
-        elif step is not None and span > 0 and not is_multiple(span, step):
-            last = Range(name, low, high, False, step).value(math.floor(span / step))
-            self.refuse(
-                (*at, "step"),
-                f"step must divide high - low, got low={low}, high={high}, step={step};"
-                + (f" high={last:.15g} would do" if step < span else " it must not exceed it"),
-                name=at,
-            )
-        if integer and not all(float(n).is_integer() for n in numbers):
-            self.refuse(
-                at,
-                f"the field holds whole numbers, got low={low}, high={high}"
-                + (f", step={step}" if step is not None else ""),
-            )
-        if len(self.mistakes) > before:
-            return None
-        return Range(name, low, high, log, step, integer, at)
+        whole = all(isinstance(n, int) for n in (low, high, step) if n is not None)
+        scale: Scale = "complement" if log == "complement" else "log" if log else "linear"
+        found = Range(name, low, high, scale, step, shape.whole_numbers(whole), at)
+        for wrong, message in broken(found):
+            self.refuse(at if wrong is None else (*at, wrong), message, name=at)
+        return None if len(self.mistakes) > before else found
 
     def _not_a_number(self, at: Keys, key: str, value: Json) -> None:
         self.refuse((*at, key), f"{key} must be a finite number, got {value!r:.60}", name=at)
@@ -184,13 +151,6 @@ def _is_part(value: dict[str, Json], shape: Shape) -> bool:
     """Whether the model has a part with just these fields here, say `low` and `high` of a band."""
     known = shape.inside(value).known_keys()
     return known is not None and set(value) <= set(known)
-
-
-def _is_number(value: Any) -> bool:
-    """A number that a float can hold; an int may be larger than that."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return False
-    return abs(value) <= sys.float_info.max
 
 
 def _join(name: str, part: str) -> str:

@@ -18,8 +18,9 @@ from hpo.space.build import Builder
 from hpo.space.document import Document, Keys
 from hpo.space.messages import describe, input_path, show, unknown_key
 from hpo.space.model import Shape
+from hpo.space.ranges import Range
 from hpo.space.space import Space
-from hpo.space.tree import Array, Choices, Draw, Located, Node, Object, Parameter, Range, draw
+from hpo.space.tree import Array, Choices, Draw, Located, Node, Object, Parameter, draw
 from hpo.space.tree import parameters as located
 
 SAMPLES = 400
@@ -195,11 +196,7 @@ def _sample(builder: Builder, space: Space) -> None:
     def choose(parameter: Parameter) -> float:
         if isinstance(parameter, Choices):
             return rng.randrange(len(parameter.options))
-        if parameter.count is not None and not parameter.log:
-            return parameter.value(rng.randrange(parameter.count))
-        if parameter.log:
-            return float(parameter.low * (parameter.high / parameter.low) ** rng.random())
-        return rng.uniform(parameter.low, parameter.high)
+        return parameter.from_unit(rng.random())
 
     reasons = Counter(space.rejects(space.draw(choose).config) for _ in range(SAMPLES))
     valid = reasons.pop(None, 0)

@@ -24,8 +24,10 @@ Keys = tuple[str | int, ...]  # a path into nested data: keys of mappings, indic
 MAX_BYTES = 2**20
 MAX_NODES = 50_000  # a file of 1 MiB written by hand has fewer; ten nested aliases have 10**10
 MAX_DEPTH = 60
+MAX_DIGITS = 1000  # Python refuses to write out ints of more than 4300, which a hex int can have
 
 _CORE = "tag:yaml.org,2002:"
+_HALF = "text must not end in the middle of a character, an escape such as \\ud83d is half of one"
 _SCALARS = {_CORE + name for name in ("null", "bool", "int", "float", "str")}
 
 
@@ -134,6 +136,7 @@ def parse(text: str, file: str) -> Document:
     if len(text.encode(errors="replace")) > MAX_BYTES:
         raise _refuse(start, f"a file is at most {MAX_BYTES} bytes")
     yaml = YAML(typ="safe", pure=True)
+    yaml.composer.warn_double_anchors = False  # the later one counts, as YAML has it
     try:
         root = yaml.compose(text)
     except MarkedYAMLError as error:
@@ -162,6 +165,17 @@ def parse_value(text: str) -> Json:
         StudyFileError: as `parse`.
     """
     return parse(text, "--set").data
+
+
+def _characters(text: str) -> str | None:
+    """Text with its characters whole; JSON escapes those beyond 16 bits as two halves each.
+
+    `None` if there is half a character in it.
+    """
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        return None
 
 
 def _refuse(place: Place, message: str) -> StudyFileError:
@@ -208,15 +222,16 @@ class _Builder:
                 self.refuse(place, path, "a key must be a plain string")
             elif key_node.tag != _CORE + "str":
                 self.refuse(place, path, f"a key must be a string, got {key_node.value}; quote it")
-            elif key_node.value in first:
+            elif (key := _characters(key_node.value)) is None:
+                self.refuse(place, path, _HALF)
+            elif key in first:
                 self.refuse(
                     place,
-                    (*path, key_node.value),
-                    f"a key stands once, this one stands at line {first[key_node.value].line} too;"
+                    (*path, key),
+                    f"a key stands once, this one stands at line {first[key].line} too;"
                     " remove one of the two",
                 )
             else:
-                key = key_node.value
                 first[key] = self.keys[(*path, key)] = place
                 yield key, self.build(value_node, (*path, key), above)
 
@@ -227,11 +242,16 @@ class _Builder:
             self.refuse(place, path, f"tags are not allowed, got {node.tag}; remove the tag")
             return None
         if node.tag == _CORE + "str":
-            return node.value
+            text = _characters(node.value)
+            if text is None:
+                self.refuse(place, path, _HALF)
+            return text
+        kind = node.tag.removeprefix(_CORE)
         try:
+            if len(node.value) > MAX_DIGITS:
+                raise ValueError
             value = self.constructor.construct_object(node)
         except Exception:
-            kind = node.tag.removeprefix(_CORE)
             self.refuse(place, path, f"cannot be read as {kind}: {node.value[:40]!r}; quote it")
             return None
         if isinstance(value, float) and not math.isfinite(value):

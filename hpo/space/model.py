@@ -64,6 +64,8 @@ class Shape:
         fitting = models if len(models) == 1 else [m for m in models if _tags_fit(m, value)]
         if len(fitting) == 1:
             return Shape(fitting[0])
+        if not models and any(get_origin(m) is list for m in self.members()):
+            return self.element(0).inside(value)  # one, where a list of them is known as well
         others = [m for m in self.members() if get_origin(m) in (dict, Mapping) or _hinted(m)]
         return Shape(others[0]) if others and not models else Shape()
 

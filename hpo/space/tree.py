@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Union
 
 from hpo.records import Json
 from hpo.space.document import Keys
+from hpo.space.ranges import Range
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,51 +19,6 @@ class Fixed:
 
     value: Json
     at: Keys = field(default=(), compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A number in `[low, high]`, both ends included.
-
-    Args:
-        name: the parameter's name, unique in the space.
-        log: drawn uniformly in the logarithm; `low > 0`.
-        step: only `low + k * step` is drawn; divides `high - low`.
-        integer: whole numbers only.
-        at: where it stands in the study file.
-    """
-
-    name: str
-    low: float
-    high: float
-    log: bool = False
-    step: float | None = None
-    integer: bool = False
-    at: Keys = field(default=(), compare=False)
-
-    @property
-    def count(self) -> int | None:
-        """How many values it has, if these are finitely many."""
-        step = self._step
-        return None if step is None else round((self.high - self.low) / step) + 1
-
-    def value(self, index: int) -> float:
-        """Its value number `index`, in `[0, count)`."""
-        step = self._step
-        assert step is not None, "a continuous range has no values to count"
-        if self.integer:
-            return int(self.low) + index * int(step)
-        # In decimal, as written: 0.1 + 2 * 0.1 is 0.3 and not 0.30000000000000004.
-        return float(Decimal(str(self.low)) + index * Decimal(str(step)))
-
-    def nearest(self, value: float) -> float:
-        """The value of this range that a sampler means, whose own may be off by rounding."""
-        step = self._step
-        return float(value) if step is None else self.value(round((value - self.low) / step))
-
-    @property
-    def _step(self) -> float | None:
-        return self.step or (1 if self.integer else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +138,3 @@ def labels(options: list[Json]) -> tuple[str, ...]:
         text if text and plain[text] == 1 and "#" not in text else f"{text}#{index}"
         for index, text in enumerate(texts)
     )
-
-
-def is_multiple(span: float, step: float) -> bool:
-    """Whether `step` divides `span`, up to rounding in the last digits."""
-    return math.isclose(span / step, round(span / step), rel_tol=1e-9, abs_tol=1e-9)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from hpo.budget import Spending
 from hpo.records import Json, Report, StudyCard, TrialRecord
 
 
@@ -56,17 +57,22 @@ class StudyPage:
 
     Args:
         description: Markdown, cut at 8000 characters.
-        curve: best so far by trial number, ascending. Points once given do not change later:
-            trackers can only append.
-        best: the best trial so far.
+        curves: of each objective, by metric: best so far by trial number, ascending. Points once
+            given do not change later: trackers can only append.
+        best: the best trial so far; with several objectives, the Pareto set.
         finished: trials in a final state.
+        spent: it only grows from page to page.
+        time: Unix time in seconds of the newest of this in the record, so that the same page
+            published twice is the same.
         artifacts: a folder of files to show; those changed since the last call are copied.
     """
 
     description: str
-    curve: Sequence[CurvePoint] = ()
-    best: TrialRecord | None = None
+    curves: Mapping[str, Sequence[CurvePoint]] = field(default_factory=dict)
+    best: Sequence[TrialRecord] = ()
     finished: int = 0
+    spent: Spending = field(default_factory=Spending)
+    time: float = 0.0
     artifacts: Path | None = None
 
 

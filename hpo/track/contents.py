@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpo.records import Json, Objective, State, StudyCard, TrialRecord
+from hpo.records import Json, Objectives, State, StudyCard, TrialRecord
 from hpo.track.base import StudyPage, TrialPage
 
 # MLflow's limits (mlflow.utils.validation); a value beyond them is refused or cut with a warning.
@@ -19,6 +19,7 @@ MAX_PARAM_CHARS = 6000
 MAX_TAG_CHARS = 8000
 
 BEST = "hpo.best."  # tags about the best trial start with this
+SECONDS = "hpo.seconds"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,16 @@ def is_final(trial: TrialRecord) -> bool:
     return trial.state is not State.RUNNING
 
 
-def trial_points(page: TrialPage, objective: Objective, after_step: int = 0) -> list[Point]:
+def ended(trial: TrialRecord) -> float:
+    """When a trial ended, Unix time in seconds; never before its start, though a clock set back
+    meanwhile may say so."""
+    return trial.started if trial.finished is None else max(trial.started, trial.finished)
+
+
+def trial_points(page: TrialPage, objectives: Objectives, after_step: int = 0) -> list[Point]:
     """The metrics of a trial beyond `after_step`, and its final metrics if it has ended.
+
+    Among the latter are all objectives, and the seconds that workers spent on it.
 
     A final metric stands at the last step. Where that step has another value of the same name, as
     when a trainable returns its best epoch, it stands one step later: the newest value is the one
@@ -91,11 +100,12 @@ def trial_points(page: TrialPage, objective: Objective, after_step: int = 0) -> 
     ]
     if is_final(trial):
         finals = dict(trial.metrics)
-        if trial.value is not None:
-            finals[objective.metric] = trial.value
+        finals |= {o.metric: v for o, v in zip(objectives, trial.values, strict=False)}
+        if trial.seconds:
+            finals[SECONDS] = trial.seconds
         last = page.reports[-1] if page.reports else None
         step = last.step if last else trial.steps
-        time = trial.finished if trial.finished is not None else trial.started
+        time = ended(trial)
         reported = last.metrics if last else {}
         points += [
             Point(key(name), value, step + (name in reported), time)
@@ -118,6 +128,8 @@ def outcome_tags(trial: TrialRecord) -> dict[str, str]:
     tags = {"hpo.outcome": str(trial.state)}
     if trial.reason:
         tags["hpo.reason"] = cut(trial.reason, MAX_TAG_CHARS)
+    if trial.same_as is not None:
+        tags["hpo.same_as"] = f"{trial.same_as:06d}"
     return tags
 
 
@@ -127,29 +139,56 @@ def study_tags(card: StudyCard) -> dict[str, str]:
         "mlflow.runName": card.name,
         "hpo.study": card.name,
         "hpo.study_id": card.id,
-        "hpo.objective": card.objective.metric,
-        "hpo.direction": card.objective.direction,
+        "hpo.objective": ",".join(objective.metric for objective in card.objectives),
+        "hpo.direction": ",".join(objective.direction for objective in card.objectives),
     }
 
 
-def progress_tags(page: StudyPage) -> dict[str, str]:
-    """How far the study is, and its best trial: tags, since params could not follow a new best."""
+def progress_tags(page: StudyPage, objectives: Objectives) -> dict[str, str]:
+    """How far the study is, and its best trials: tags, since params could not follow a new best."""
     tags = {
         "mlflow.note.content": cut(page.description, MAX_TAG_CHARS),
         "hpo.finished": str(page.finished),
     }
-    if page.best is not None:
-        tags[f"{BEST}trial"] = f"{page.best.number:06d}"
-        for name, value in flatten(page.best.params).items():
+    if len(objectives) > 1:
+        numbers = ",".join(f"{trial.number:06d}" for trial in page.best)
+        return tags | {"hpo.front": cut(numbers, MAX_TAG_CHARS)}
+    for best in page.best:
+        tags[f"{BEST}trial"] = f"{best.number:06d}"
+        for name, value in flatten(best.params).items():
             tags[key(f"{BEST}{name}")] = value
     return tags
 
 
-def curve_points(page: StudyPage, objective: Objective) -> list[Point]:
+def curve_points(page: StudyPage) -> list[Point]:
     return [
-        Point(key(f"best_{objective.metric}"), point.value, point.number, point.time)
-        for point in page.curve
+        Point(key(f"best_{metric}"), point.value, point.number, point.time)
+        for metric, curve in page.curves.items()
+        for point in curve
         if math.isfinite(point.value)
+    ]
+
+
+def spent_points(page: StudyPage) -> list[Point]:
+    """What the study has spent, in hours, at the second of it that it is in.
+
+    A tracker takes the point with the largest step for the latest, so the clock does not matter.
+    Outcomes that there never were are left out.
+    """
+    spent = page.spent
+    seconds = {
+        "wall": spent.wall_seconds,
+        "cpu": spent.cpu_seconds,
+        "gpu": spent.gpu_seconds,
+        "idle": spent.idle_seconds,
+        **{state.value: spent.busy_seconds.get(state, 0.0) for state in State},
+    }
+    # Time of trials that still run goes elsewhere once they have ended: back to zero, too.
+    always = ("wall", "idle", State.RUNNING.value)
+    return [
+        Point(f"spent_{name}_hours", spent_on / 3600, int(spent.wall_seconds), page.time)
+        for name, spent_on in seconds.items()
+        if spent.wall_seconds and (spent_on or name in always)
     ]
 
 

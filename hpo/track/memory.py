@@ -64,7 +64,7 @@ class MemoryTracker(Tracker):
         if run.ended is not None:
             return
         run.params = contents.trial_params(page)
-        run.log(contents.trial_points(page, self._card.objective, run.step))
+        run.log(contents.trial_points(page, self._card.objectives, run.step))
         run.step = max(run.step, *(report.step for report in page.reports), 0)
         if contents.is_final(trial):
             run.tags |= contents.outcome_tags(trial)
@@ -75,8 +75,8 @@ class MemoryTracker(Tracker):
     def study_page(self, page: StudyPage) -> None:
         run = self._running()
         run.tags = {name: v for name, v in run.tags.items() if not name.startswith(contents.BEST)}
-        run.tags |= contents.progress_tags(page)
-        run.log(contents.curve_points(page, self._card.objective))
+        run.tags |= contents.progress_tags(page, self._card.objectives)
+        run.log(contents.curve_points(page) + contents.spent_points(page))
         for path in contents.files(page.artifacts):
             run.artifacts[path.name] = path.read_text(errors="replace")
 

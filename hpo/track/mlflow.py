@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,10 +52,6 @@ STUDY_ENDED = {Ending.DONE: "FINISHED", Ending.STOPPED: "KILLED", Ending.FAILED:
 # The last step shown of a running trial. A trial that went back to an older checkpoint reports
 # some steps again, and MLflow would show them twice.
 STEP_TAG = "hpo.published_step"
-
-# MLflow keeps one engine per URI as long as the process lives; its connections are to the files
-# that were there at the time.
-_OPENED: dict[Path, tuple[int, int] | None] = {}
 
 
 @dataclass
@@ -105,8 +102,7 @@ class MlflowTracker(Tracker):
     def present(self) -> bool:
         from mlflow.exceptions import MlflowException
 
-        database = self._database
-        if database and sqlite.identity(database) != _OPENED[database]:
+        if self._database and sqlite.is_replaced(self._database):
             return False
         with _quiet():
             try:
@@ -129,7 +125,7 @@ class MlflowTracker(Tracker):
                 outcome = {}
             if child.ended:
                 return
-            points = contents.trial_points(page, self._card.objective, child.step)
+            points = contents.trial_points(page, self._card.objectives, child.step)
             params = contents.trial_params(page)
             new = {name: value for name, value in params.items() if name not in child.params}
             step = page.reports[-1].step if page.reports else 0
@@ -140,17 +136,17 @@ class MlflowTracker(Tracker):
             if final:
                 if page.traceback:
                     self._client.log_text(child.run_id, page.traceback, "traceback.txt")
-                finished = trial.started if trial.finished is None else trial.finished
                 status = ENDED.get(trial.state, "FAILED")
-                self._client.set_terminated(child.run_id, status, _milliseconds(finished))
+                ended = _milliseconds(contents.ended(trial))
+                self._client.set_terminated(child.run_id, status, ended)
                 child.ended = True
 
     def study_page(self, page: StudyPage) -> None:
-        points = contents.curve_points(page, self._card.objective)
-        tags = contents.progress_tags(page)
+        points = contents.curve_points(page)
+        tags = contents.progress_tags(page, self._card.objectives)
         with _quiet():
             new = [point for point in points if point.step > self._curve_step]
-            self._log(self._parent, new, {}, tags)
+            self._log(self._parent, new + contents.spent_points(page), {}, tags)
             # A new best may come from another branch of the space, with other parameters.
             for name in self._best_tags - tags.keys():
                 self._client.delete_tag(self._parent, name)
@@ -164,8 +160,10 @@ class MlflowTracker(Tracker):
                     self._sent[path] = version
 
     def finish(self, ending: Ending) -> None:
+        # Never before its start, though a clock set back meanwhile may say so.
+        now = max(_milliseconds(time.time()), self._parent_started)
         with _quiet():
-            self._client.set_terminated(self._parent, STUDY_ENDED[ending])
+            self._client.set_terminated(self._parent, STUDY_ENDED[ending], now)
 
     def url(self) -> str | None:
         return self._url
@@ -173,20 +171,8 @@ class MlflowTracker(Tracker):
     def _connect(self) -> MlflowClient:
         from mlflow import MlflowClient
 
-        if self._database is None:
-            return MlflowClient(self._uri, registry_uri=self._uri)
-        from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-
-        make_store: Any = SqlAlchemyStore
-        root = str(self._artifacts or DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
-        with sqlite.exclusive(self._database):
-            known = _OPENED.get(self._database)
-            if known and known != sqlite.identity(self._database):
-                make_store(self._uri, root).engine.dispose()
-            sqlite.ensure(self._database)
-            make_store(self._uri, root)  # creates the tables; MlflowClient does so only once
-            _OPENED[self._database] = sqlite.identity(self._database)
+        if self._database is not None:
+            sqlite.open_store(self._uri, self._database, self._artifacts)
         return MlflowClient(self._uri, registry_uri=self._uri)
 
     def _find_experiment(self) -> str:
@@ -200,14 +186,16 @@ class MlflowTracker(Tracker):
         return str(found.experiment_id)
 
     def _find_parent(self) -> str:
-        for run in self._search("hpo.study_id", self._card.id):
-            run_id = str(run.info.run_id)
+        found = self._search("hpo.study_id", self._card.id)
+        if found:
+            run = found[0]
             self._best_tags = {name for name in run.data.tags if name.startswith(contents.BEST)}
             if run.info.status != "RUNNING":
-                self._client.update_run(run_id, "RUNNING")
-            return run_id
-        tags = contents.study_tags(self._card)
-        return str(self._client.create_run(self._experiment, tags=tags).info.run_id)
+                self._client.update_run(run.info.run_id, "RUNNING")
+        else:
+            run = self._client.create_run(self._experiment, tags=contents.study_tags(self._card))
+        self._parent_started = int(run.info.start_time)
+        return str(run.info.run_id)
 
     def _find_children(self) -> None:
         for run in self._search("mlflow.parentRunId", self._parent):

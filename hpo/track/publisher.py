@@ -18,7 +18,7 @@ Source = Callable[[int], tuple[int, list[TrialRecord]]]
 
 MAX_PAUSE_S = 30.0
 CLOSING_PAUSE_S = 0.25
-OUTAGE_S = 5.0  # how long the end waits for a tracker that has failed
+OUTAGE_S = 1.0  # how long the end waits for a tracker that has failed
 
 
 class Publisher:
@@ -99,10 +99,11 @@ class Publisher:
             if self._refused and (closing or time.monotonic() >= self._retry_at):
                 self._started = False
             try:
-                self._publish_changes(closing)
+                in_time = self._publish_changes(closing)
                 if closing:
-                    self._tracker.finish(self._ending)
-                    self._all_published = not self._refused
+                    if in_time:
+                        self._tracker.finish(self._ending)
+                        self._all_published = not self._refused
                     return
                 pause = self._every_s
                 if not self._refused:
@@ -120,7 +121,8 @@ class Publisher:
             else:
                 return
 
-    def _publish_changes(self, closing: bool) -> None:
+    def _publish_changes(self, closing: bool) -> bool:
+        """Returns whether there was time for all of them."""
         self._cursor, changed = self._source(self._cursor)
         for trial in changed:
             self._known[trial.number] = self._pending[trial.number] = trial
@@ -128,16 +130,19 @@ class Publisher:
         page_is_due = closing or time.monotonic() >= self._page_due
         page = self._page if self._page_is_old and page_is_due else None
         if self._started and not (self._pending or page or closing):
-            return
+            return True
         if not self._started or not self._tracker.present():
             self._start_again()
         for number in list(self._pending):
+            if closing and time.monotonic() >= self._deadline:
+                return False  # nobody waits any more, and another process may take over
             self._publish(self._pending[number])
             del self._pending[number]
         if page:
             self._tracker.study_page(page([self._known[number] for number in sorted(self._known)]))
             self._page_is_old = False
             self._page_due = time.monotonic() + self._page_every_s
+        return True
 
     def _start_again(self) -> None:
         published = self._tracker.start(self._card)
@@ -169,5 +174,7 @@ class Publisher:
 
 
 def _one_line(error: Exception) -> str:
-    text = contents.cut(str(error).strip().partition("\n")[0], 200)
+    text = str(error).strip().partition("\n")[0]
+    if len(text) > 200:  # which call it was stands in front, what went wrong at the end
+        text = f"{text[:80]}…{text[-119:]}"
     return f"{type(error).__name__}: {text}" if text else type(error).__name__

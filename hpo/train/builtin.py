@@ -45,10 +45,15 @@ class BuiltinTrainer(Trainable):
         return test(config, trial)
 
     def rescale(self, config: Json, batch_size: int) -> Json:
-        """The config with another batch size; base_lr stays, so the learning rate follows its rule.
+        """The config with another batch size.
+
+        All else that is written in it stays: the learning rate, and the betas with `scale_betas`,
+        follow from their values at the base batch size; of `decay_rule: product` the product stays
+        and the coefficient follows the learning rate; a growing batch grows from the new size to
+        the same `max_batch_size`.
 
         Raises:
-            InputError: not a config of this trainer, or not a batch size.
+            InputError: not a config of this trainer, not a batch size, or not one for this config.
         """
         moved = {**config, "batch_lr": {**config.get("batch_lr", {}), "batch_size": batch_size}}
         try:
@@ -56,6 +61,9 @@ class BuiltinTrainer(Trainable):
             return moved
         except ValidationError as error:
             (first, *_) = error.errors()
+            if first["type"] == "value_error":  # a combination, told with its own remedy
+                why, _, remedy = str(first["ctx"]["error"]).rpartition("; ")
+                raise InputError(f"batch size {batch_size}: {why}", remedy) from None
             raise InputError(
                 f"batch_lr.batch_size: {first['msg']}, got {batch_size!r}",
                 "give a whole number of rows, 1 or more",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationError, model_validator
 
 from hpo.train.batch_lr import BatchLr
 from hpo.train.data import Data
@@ -12,9 +12,9 @@ from hpo.train.early_stopping import EarlyStopping
 from hpo.train.initializers import Initializer, Kaiming
 from hpo.train.losses import Loss
 from hpo.train.models import Model
-from hpo.train.optimizers import Optimizer, Sgd
+from hpo.train.optimizers import Optimizer, OptimizerPart, Sgd
 from hpo.train.regularizers import Clipping, Dropout, Regularization, Regularizer
-from hpo.train.schedules import Cosine, Schedule, Warmup
+from hpo.train.schedules import Cosine, Schedule, Stage, Warmup
 from hpo.train.settings import Settings
 from hpo.train.task import Task
 
@@ -59,9 +59,73 @@ class TrainConfig(Settings):
         0.0, ge=0, description="least time between checkpoints; 0: after every epoch"
     )
 
+    @model_validator(mode="after")
+    def _couplings_hold(self) -> Self:
+        self._check_betas()
+        self._check_decay()
+        self.stages()
+        return self
+
+    def _check_betas(self) -> None:
+        if not self.batch_lr.scale_betas:
+            return
+        scaled = self._scaled()
+        if not scaled:
+            raise ValueError(
+                f"batch_lr.scale_betas is for Adam-type optimizers, got {self.optimizer.kind}; "
+                "set optimizer.kind: adamw, or leave scale_betas out"
+            )
+        try:
+            type(self.optimizer).model_validate(self.optimizer.model_dump() | scaled)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = str(first["loc"][0])
+            raise ValueError(
+                f"batch_lr.scale_betas makes optimizer.{name} {scaled[name]:.6g} at "
+                f"{self.batch_lr.kappa:g} times the base batch size, "
+                f"{first['msg'].replace('Input', 'it', 1)}; take a batch size nearer to "
+                f"base_batch_size, or another optimizer.{name}"
+            ) from None
+
+    def _check_decay(self) -> None:
+        decay, rate = self.regularization.weight_decay, self.batch_lr.learning_rate
+        if decay is None or decay.per_step(rate) < 1:
+            return
+        raise ValueError(
+            "learning rate times weight decay must be below 1, or a step turns every weight over, "
+            f"got {decay.per_step(rate):.6g} at learning rate {rate:.6g} with "
+            f"regularization.weight_decay.strength {decay.strength:g} ({decay.decay_rule}); "
+            "lower one of them"
+        )
+
+    def _scaled(self) -> dict[str, float]:
+        """The optimizer's settings that follow the batch size."""
+        return self.optimizer.scaled(self.batch_lr.kappa) if self.batch_lr.scale_betas else {}
+
+    def scaled_optimizer(self) -> OptimizerPart:
+        """The optimizer with the settings it runs with; `optimizer` has those at the base batch."""
+        return self.optimizer.model_copy(update=self._scaled())
+
+    def stages(self) -> list[Stage]:
+        """The batch sizes of all epochs; see `SchedulePart.stages`."""
+        return self.schedule.stages(self.batch_lr.batch_size, self.epochs)
+
     def derived(self) -> dict[str, float]:
-        """What follows from the settings and is worth seeing beside them."""
-        return {"learning_rate": self.batch_lr.learning_rate}
+        """What follows from the settings and is worth seeing beside them.
+
+        `learning_rate`, at its peak; `beta1`, `beta2` and `eps` where they follow the batch size;
+        `weight_decay`, the coefficient, where its product with the learning rate is set;
+        `final_batch_size` where the batch grows.
+        """
+        rate = self.batch_lr.learning_rate
+        derived = {"learning_rate": rate, **self._scaled()}
+        decay = self.regularization.weight_decay
+        if decay is not None and decay.decay_rule == "product":
+            derived["weight_decay"] = decay.as_coefficient(rate).strength
+        stages = self.stages()
+        if len(stages) > 1:
+            derived["final_batch_size"] = stages[-1].batch_size
+        return derived
 
     def task(self) -> Task | None:
         """What the targets are, if that is known without reading the data."""
@@ -72,8 +136,5 @@ class TrainConfig(Settings):
 
         Clipping comes last, since it bounds the gradient with all that was added to it.
         """
-        return {
-            "dropout": self.dropout,
-            **self.regularization.parts(),
-            "clipping": self.clipping,
-        }
+        parts = self.regularization.parts(self.batch_lr.learning_rate)
+        return {"dropout": self.dropout, **parts, "clipping": self.clipping}

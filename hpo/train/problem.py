@@ -66,11 +66,12 @@ def assemble(config: TrainConfig, folder: Path) -> Problem:
         folder: where relative paths count from.
 
     Raises:
-        InputError: the data cannot be used, model or loss do not fit them, or there is no such
-            device.
+        InputError: the data cannot be used, model, loss or batches do not fit them, or there is no
+            such device.
     """
     device = _device(config)
     splits = load(config.data, folder)
+    _check_growth(config, len(splits.train.x))
     loss = config.loss or default_loss(splits.task)
     if loss.task != splits.task:
         raise InputError(
@@ -82,6 +83,17 @@ def assemble(config: TrainConfig, folder: Path) -> Problem:
     layout = Layout(config.model.shapes(splits.inputs, splits.outputs))
     config = config.model_copy(update={"loss": loss})
     return Problem(config, splits, layout, device, getattr(torch, config.precision))
+
+
+def _check_growth(config: TrainConfig, rows: int) -> None:
+    """A batch that has all rows grows no more, and the learning rate would not fall instead."""
+    last = config.stages()[-1].batch_size
+    if config.batch_lr.batch_size < last > rows:
+        raise InputError(
+            f"schedule {config.schedule.kind}: batches grow to {last} rows, the training split has "
+            f"{rows}",
+            f"set schedule.max_batch_size to {rows} or less: from there on the learning rate falls",
+        )
 
 
 def _device(config: TrainConfig) -> torch.device:

@@ -54,7 +54,7 @@ class Knobs(NamedTuple):
     def of(cls, config: TrainConfig) -> Knobs:
         """From a config whose loss is set."""
         assert config.loss is not None
-        return cls(config.regularizers(), config.optimizer, config.loss)
+        return cls(config.regularizers(), config.scaled_optimizer(), config.loss)
 
 
 class Step:

@@ -1,6 +1,6 @@
 """The contract between search and training."""
 
-from hpo.trainable.contract import FunctionTrainable, Trainable
+from hpo.trainable.contract import FunctionTrainable, Trainable, deterministic
 from hpo.trainable.loading import BUILTIN, load
 from hpo.trainable.trial import Trial, TrialStopped, check_metrics
 
@@ -11,5 +11,6 @@ __all__ = [
     "Trial",
     "TrialStopped",
     "check_metrics",
+    "deterministic",
     "load",
 ]

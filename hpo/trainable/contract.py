@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
@@ -26,11 +26,14 @@ class Trainable(ABC):
 
     Attributes:
         config_type: the Pydantic model of a config; `None` for a plain dict.
+        deterministic: whether the config alone decides the result, whatever `trial.seed` says; then
+            a config that was tried before is answered from the record and not run again.
         metrics: the names of the metrics every report carries, for a config of the study; asked
             before anything runs. `None` when only running can tell.
     """
 
     config_type: type[BaseModel] | None = None
+    deterministic: bool = False
 
     def metrics(self, config: Config) -> frozenset[str] | None:
         return None
@@ -85,6 +88,23 @@ class Trainable(ABC):
         )
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def deterministic(function: F) -> F:
+    """Declares that the config alone decides what a training function returns.
+
+    A config that was tried before is then answered from the record and not run again.
+
+    Example:
+        >>> @deterministic
+        ... def train(config, trial):
+        ...     return {"loss": config["x"] ** 2}
+    """
+    function.deterministic = True  # type: ignore[attr-defined]
+    return function
+
+
 class FunctionTrainable(Trainable):
     """The user's own function."""
 
@@ -95,6 +115,7 @@ class FunctionTrainable(Trainable):
     ) -> None:
         self.function = function
         self.config_type = config_type
+        self.deterministic = getattr(function, "deterministic", False)
 
     def run(self, config: Config, trial: Trial) -> Mapping[str, float] | None:
         return self.function(config, trial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import os.path
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -101,11 +102,12 @@ def _import(module_name: str, folder: Path, reference: str) -> Any:
 
 def _forget_namesake(top: str, folder: Path) -> None:
     """Two studies in two folders may both have a `train.py`: the one of this folder is meant."""
+    # `os.path.exists`: a name from a study file may be too long for the file system.
     here = folder / f"{top}.py"
-    if not here.exists():
+    if not os.path.exists(here):
         here = folder / top / "__init__.py"
     loaded = getattr(sys.modules.get(top), "__file__", None)
-    if here.exists() and loaded and Path(loaded).resolve() != here.resolve():
+    if os.path.exists(here) and loaded and Path(loaded).resolve() != here.resolve():
         for name in [n for n in sys.modules if n == top or n.startswith(top + ".")]:
             del sys.modules[name]
 

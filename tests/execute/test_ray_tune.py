@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
 from collections import Counter
+from typing import Any
 
+import psutil
 import pytest
 from toys import lines
 
 from hpo.errors import ResourceError
+from hpo.execute import memory
 from hpo.execute.ray_tune import count_workers
 from hpo.execute.settings import ResourceSettings
 from hpo.records import State
@@ -157,3 +161,53 @@ def test_shares_of_a_gpu_are_counted_without_rounding_errors(monkeypatch):
 )
 def test_as_many_workers_as_there_is_room_for(asked, count):
     assert count_workers(ResourceSettings(**asked)) == count
+
+
+def test_a_worker_that_falls_silent_is_replaced_and_its_trial_runs_on(write_study, home, tmp_path):
+    log = tmp_path / "log"
+    study = write_study(
+        space={"x": {"low": 0, "high": 1}, "nap": 0.2, "log": str(log)},
+        search={"sampler": "random", "trials": 4},
+        resources={"workers": 2, "lease_seconds": 2},
+    )
+    stopped: list[dict[str, Any]] = []
+
+    def stop_one(progress, trouble):
+        if not stopped and log.exists() and (started := lines(log)):
+            stopped.append(started[0])
+            os.kill(started[0]["pid"], signal.SIGSTOP)
+
+    try:
+        result = run(study, home=home, observer=stop_one)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(stopped[0]["pid"], signal.SIGCONT)
+    assert [t.state for t in result.trials] == [State.COMPLETE] * 4
+    pids = [line["pid"] for line in lines(log) if line["number"] == stopped[0]["number"]]
+    assert len(pids) == 2 and len(set(pids)) == 2
+
+
+def test_a_trial_that_hangs_fails_at_its_time_limit(write_study, home):
+    study = write_study(
+        space={"x": 0.5, "nap": {"choices": [1000.0, 0.0]}},
+        search={"sampler": "grid"},
+        resources={"workers": 1},
+        budget={"trial_seconds": 1},
+    )
+    hanging, other = run(study, home=home).trials
+    assert hanging.state is State.FAILED and "budget.trial_seconds" in hanging.reason
+    assert other.state is State.COMPLETE
+
+
+def test_a_trial_that_fills_the_memory_ends_as_that_and_its_worker_is_replaced(write_study, home):
+    limit = memory.share_in_use() + 0.1
+    eaten = int(0.25 * psutil.virtual_memory().total)
+    study = write_study(
+        trainable="toys:eat",
+        space={"bytes": {"choices": [eaten, 0]}},
+        search={"sampler": "grid"},
+        resources={"workers": 1, "memory_limit": limit},
+    )
+    large, small = run(study, home=home).trials
+    assert large.state is State.OUT_OF_MEMORY and "of the machine's memory" in large.reason
+    assert small.state is State.COMPLETE

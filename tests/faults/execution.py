@@ -23,7 +23,7 @@ from steady import notes
 from hpo.errors import InputError
 from hpo.home import Home
 from hpo.records import State, TrialRecord
-from hpo.study import load_study
+from hpo.result import load_study
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

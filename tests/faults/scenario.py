@@ -23,7 +23,7 @@ from verdict import Verdict, judge
 from hpo.errors import HpoError
 from hpo.home import Home
 from hpo.records import TrialRecord
-from hpo.study import load_study
+from hpo.result import load_study
 
 Driver = Literal["inline", "ray"]
 

@@ -14,7 +14,7 @@ import pytest
 from hpo.errors import InputError
 from hpo.home import Home
 from hpo.records import State
-from hpo.study import load_study
+from hpo.result import load_study
 
 
 def hpo(*args: str, home: Home) -> subprocess.Popen[str]:

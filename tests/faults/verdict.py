@@ -12,9 +12,9 @@ from steady import STEPS, loss
 
 from hpo import metric_log
 from hpo.records import State, TrialRecord
+from hpo.result import load_study
 from hpo.search.journal import open_journal
 from hpo.seeds import derive
-from hpo.study import load_study
 
 SET_TRIAL_STATE_VALUES = 6  # Optuna's operation that ends a trial
 SEED = 7

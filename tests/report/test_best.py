@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
@@ -17,7 +17,17 @@ import hpo
 from hpo.errors import InputError
 from hpo.home import Home
 from hpo.records import Objective
-from hpo.report.best import Best, best_of, load_best, move, read_best, render, write_best
+from hpo.report.best import (
+    Kept,
+    KeptTrial,
+    answer,
+    kept_of,
+    load_best,
+    move,
+    read_kept,
+    render,
+    write_kept,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -37,22 +47,38 @@ CONFIG = {
 }
 
 
-def make_best(**changes) -> Best:
+def make_trial(number: int = 3, values: tuple[float, ...] = (0.125,), **changes) -> KeptTrial:
+    return KeptTrial(
+        **{
+            "trial": number,
+            "values": values,
+            "metrics": {"loss": values[0]},
+            "test": {"test_loss": 0.25},
+            "config": {"x": 0.25, "mode": "good"},
+            **changes,
+        }
+    )
+
+
+def make_kept(*best: KeptTrial, **changes) -> Kept:
     values = {
         "study": "toy",
-        "trial": 3,
         "trials": 8,
         "complete": True,
-        "objective": Objective("loss"),
-        "value": 0.125,
-        "metrics": {"loss": 0.125},
-        "test": {"test_loss": 0.25},
+        "objectives": (Objective("loss"),),
         "trainable": "toys:train",
         "folder": ".",
-        "config": {"x": 0.25, "mode": "good"},
+        "best": list(best) or [make_trial()],
         **changes,
     }
-    return Best(**values)
+    return Kept(**values)
+
+
+TWO = (Objective("loss"), Objective("speed", "maximize"))
+FRONT = [
+    make_trial(3, (0.125, 10.0)),
+    make_trial(7, (0.5, 40.0), config={"x": 0.75, "mode": "good"}),
+]
 
 
 @pytest.fixture
@@ -60,12 +86,12 @@ def keep(home, write_study, tmp_path):
     """Writes a best config as a finished run does."""
     write_study()
 
-    def put(**changes) -> Best:
-        best = make_best(**{"folder": str(tmp_path), **changes})
-        folder = home.study(best.study)
-        write_best(best, folder)
+    def put(*best: KeptTrial, **changes) -> Kept:
+        kept = make_kept(*best, **{"folder": str(tmp_path), **changes})
+        folder = home.study(kept.study)
+        write_kept(kept, folder)
         folder.spec.write_text("{}")
-        return best
+        return kept
 
     return put
 
@@ -100,6 +126,7 @@ JSON = st.recursive(
 
 
 @settings(max_examples=100, deadline=None)
+@example({"a": {"-._": None}})
 @given(st.dictionaries(st.text("abc", min_size=1, max_size=3), JSON, max_size=3))
 def test_any_config_survives_yaml_and_json(config):
     for found in (
@@ -135,16 +162,17 @@ def test_any_text_survives_the_shell(text):
 
 
 def test_what_is_written_is_read(keep, home):
-    best = keep()
-    assert read_best(home.study("toy")) == best
-    assert best_of("toy", home) == best
+    kept = keep()
+    assert read_kept(home.study("toy")) == kept
+    assert kept_of("toy", home) == kept
+    assert kept.objectives == (Objective("loss", "minimize"),)
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("nan"), 1e300, -0.0])
 def test_numbers_of_every_size_survive(keep, home, value):
-    keep(metrics={"loss": 0.1, "ratio": value})
-    found = read_best(home.study("toy"))
-    assert found is not None and repr(found.metrics["ratio"]) == repr(value)
+    keep(make_trial(metrics={"loss": 0.1, "ratio": value}))
+    found = read_kept(home.study("toy"))
+    assert found is not None and repr(found.one().metrics["ratio"]) == repr(value)
 
 
 def test_load_best_is_typed(keep, home, tmp_path):
@@ -155,7 +183,7 @@ def test_load_best_is_typed(keep, home, tmp_path):
 
 
 def test_load_best_is_a_dict_where_the_trainable_takes_dicts(keep, home):
-    keep(trainable="toys:environment", config={"log": "x", "deep": {"y": [1]}})
+    keep(make_trial(config={"log": "x", "deep": {"y": [1]}}), trainable="toys:environment")
     assert load_best("toy", home.root) == {"log": "x", "deep": {"y": [1]}}
 
 
@@ -166,14 +194,12 @@ def test_load_best_finds_the_home_by_itself(keep, home, monkeypatch):
 
 
 def test_load_best_needs_neither_ray_nor_optuna_nor_mlflow(keep, home):
-    keep(
-        trainable="builtin",
-        config={
-            "data": {"kind": "sklearn", "name": "digits"},
-            "model": {"kind": "mlp"},
-            "batch_lr": {"batch_size": 128, "base_lr": 0.2},
-        },
-    )
+    config = {
+        "data": {"kind": "sklearn", "name": "digits"},
+        "model": {"kind": "mlp"},
+        "batch_lr": {"batch_size": 128, "base_lr": 0.2},
+    }
+    keep(make_trial(config=config), trainable="builtin")
     code = (
         "import sys, hpo\n"
         "config = hpo.load_best('toy')\n"
@@ -188,32 +214,32 @@ def test_load_best_needs_neither_ray_nor_optuna_nor_mlflow(keep, home):
 def test_a_study_without_a_complete_trial_has_no_best(keep, home):
     keep()
     home.study("toy").best.unlink()
-    assert read_best(home.study("toy")) is None
+    assert read_kept(home.study("toy")) is None
     with pytest.raises(InputError, match="no trial of study 'toy' is complete"):
         load_best("toy", home.root)
 
 
 def test_a_study_that_is_not_there_names_those_that_are(keep, home):
     with pytest.raises(InputError) as refused:
-        best_of("other", Home(home.root / "empty"))
+        kept_of("other", Home(home.root / "empty"))
     assert "set HPO_HOME" in refused.value.hint
     keep()
     with pytest.raises(InputError) as refused:
-        best_of("other", home)
+        kept_of("other", home)
     assert refused.value.hint == "there are: toy"
     with pytest.raises(InputError, match="a study's name is"):
-        best_of("../toy", home)
+        kept_of("../toy", home)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"study": "toy"}', '{"schema_version": 2}', "\x00", "null"]
+    "text", ["", "{", "[]", '{"study": "toy"}', '{"schema_version": 3}', "\x00", "null"]
 )
 def test_a_damaged_file_is_named(keep, home, text):
     keep()
     home.study("toy").best.write_text(text)
-    assert read_best(home.study("toy")) is None
+    assert read_kept(home.study("toy")) is None
     with pytest.raises(InputError, match=r"best\.json is damaged") as refused:
-        best_of("toy", home)
+        kept_of("toy", home)
     assert "run the study again" in refused.value.hint
 
 
@@ -221,10 +247,17 @@ def test_a_file_of_another_version_or_with_more_in_it_is_refused(keep, home):
     keep()
     path = home.study("toy").best
     good = json.loads(path.read_text())
-    for changes in ({"schema_version": 2}, {"surplus": 1}, {"config": 3}):
+    for changes in (
+        {"schema_version": 1},
+        {"surplus": 1},
+        {"best": []},
+        {"objectives": []},
+        {"objectives": good["objectives"] * 2},
+        {"best": good["best"] * 2},
+    ):
         path.write_text(json.dumps({**good, **changes}))
         with pytest.raises(InputError, match="damaged"):
-            best_of("toy", home)
+            kept_of("toy", home)
 
 
 BUILTIN = {
@@ -234,23 +267,26 @@ BUILTIN = {
 }
 
 
+def moved(config: dict, batch_size: int) -> tuple[dict, list[str]]:
+    return move(make_kept(make_trial(config=config), trainable="builtin"), batch_size)
+
+
 @pytest.mark.parametrize(
     ("rule", "rate"), [("linear", "0.025 -> 0.1"), ("sqrt", "0.05 -> 0.1"), ("none", None)]
 )
 def test_a_config_moves_to_another_batch_size_by_its_own_rule(rule, rate):
     config = {**BUILTIN, "batch_lr": {**BUILTIN["batch_lr"], "rule": rule}}
-    best = make_best(trainable="builtin", config=config)
-    moved, changes = move(best, 256)
-    assert moved == {**config, "batch_lr": {**config["batch_lr"], "batch_size": 256}}
+    before = json.dumps(config)
+    there, changes = moved(config, 256)
+    assert there == {**config, "batch_lr": {**config["batch_lr"], "batch_size": 256}}
     expected = ["batch_lr.batch_size: 64 -> 256"]
     assert changes == expected + ([f"learning_rate: {rate}"] if rate else [])
-    assert best.config == config, "what is kept does not change"
+    assert json.dumps(config) == before, "what is kept does not change"
 
 
 def test_moving_there_and_back_changes_nothing():
-    best = make_best(trainable="builtin", config=BUILTIN)
-    there, _ = move(best, 512)
-    back, changes = move(make_best(trainable="builtin", config=there), 64)
+    there, _ = moved(BUILTIN, 512)
+    back, changes = moved(there, 64)
     assert back == BUILTIN and len(changes) == 2
 
 
@@ -260,6 +296,72 @@ def test_moving_there_and_back_changes_nothing():
 )
 def test_what_cannot_be_moved_is_refused(write_study, tmp_path, trainable, batch_size, match):
     write_study()
-    best = make_best(trainable=trainable, config=BUILTIN, folder=str(tmp_path))
+    kept = make_kept(make_trial(config=BUILTIN), trainable=trainable, folder=str(tmp_path))
     with pytest.raises(InputError, match=match):
-        move(best, batch_size)
+        move(kept, batch_size)
+
+
+def test_with_several_objectives_a_trial_must_be_chosen(keep, home):
+    kept = keep(*FRONT, objectives=TWO)
+    assert read_kept(home.study("toy")) == kept
+    with pytest.raises(InputError) as refused:
+        load_best("toy", home.root)
+    assert "several objectives (loss, speed)" in refused.value.message
+    assert refused.value.hint == (
+        "choose one: --trial N, or load_best(..., trial=N)\n"
+        "  trial 3: loss 0.125, speed 10\n  trial 7: loss 0.5, speed 40"
+    )
+    assert load_best("toy", home.root, trial=7).x == 0.75
+    with pytest.raises(InputError, match="trial 5 is not among the best of study 'toy'"):
+        load_best("toy", home.root, trial=5)
+
+
+def test_a_set_of_one_must_be_chosen_from_as_well():
+    with pytest.raises(InputError, match="your choice"):
+        make_kept(FRONT[0], objectives=TWO).one()
+
+
+def test_with_one_objective_only_the_best_can_be_asked_for(keep, home):
+    keep()
+    assert load_best("toy", home.root, trial=3).x == 0.25
+    with pytest.raises(InputError, match="trial 4 is not among the best") as refused:
+        load_best("toy", home.root, trial=4)
+    assert "trial 3: loss 0.125" in refused.value.hint
+
+
+@pytest.mark.parametrize("form", ["yaml", "json"])
+def test_the_set_is_listed_ready_to_parse(form):
+    text, said = answer(make_kept(*FRONT, objectives=TWO), form)
+    assert YAML(typ="safe").load(text) == [
+        {
+            "trial": 3,
+            "values": {"loss": 0.125, "speed": 10.0},
+            "config": {"x": 0.25, "mode": "good"},
+        },
+        {
+            "trial": 7,
+            "values": {"loss": 0.5, "speed": 40.0},
+            "config": {"x": 0.75, "mode": "good"},
+        },
+    ]
+    assert said == ["2 trials; --trial N prints the config of one"]
+
+
+def test_what_is_about_one_config_needs_one_to_be_chosen():
+    kept = make_kept(*FRONT, objectives=TWO)
+    for asked in ({"form": "env"}, {"form": "yaml", "batch_size": 32}):
+        with pytest.raises(InputError, match="your choice"):
+            answer(kept, **asked)
+    assert shell_variables(answer(kept, "env", trial=7)[0]) == {
+        "HPO__X": "0.75",
+        "HPO__MODE": "good",
+    }
+
+
+def test_one_config_is_written_alone_and_a_move_says_what_changed():
+    kept = make_kept(make_trial(config=BUILTIN), trainable="builtin")
+    assert answer(kept, "json") == (render(BUILTIN, "json"), [])
+    _, said = answer(kept, "json", batch_size=64)
+    assert said == ["nothing changed"]
+    _, said = answer(kept, "json", trial=3, batch_size=128)
+    assert said[0] == "batch_lr.batch_size: 64 -> 128"

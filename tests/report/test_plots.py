@@ -1,22 +1,28 @@
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from hpo.records import Objective, State, TrialRecord
+from hpo.report.best import Kept, KeptTrial
 from hpo.report.pages import write_report
-from hpo.report.plots import optimization_history, parameter_importance
+from hpo.report.plots import optimization_history, parameter_importance, pareto_front
+from hpo.report.summary import summarize
 
-ERROR = Objective("val_error")
+ERROR = (Objective("val_error"),)
+TWO = (Objective("val_error"), Objective("speed", "maximize"))
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def trial(number: int, state: State, value: float | None) -> TrialRecord:
     end = None if state is State.RUNNING else 2.0
-    return TrialRecord(number, state, {"lr": 1}, {"lr": 1}, value, {}, "why", 1.0, end, 3)
+    values = () if value is None else (value,)
+    return TrialRecord(number, state, {"lr": 1}, {"lr": 1}, values, {}, "why", 1.0, end, 3)
 
 
 TRIALS = [
@@ -69,9 +75,56 @@ def test_the_largest_importances_are_shown(tmp_path: Path) -> None:
     assert "p04" not in body
 
 
+POINTS = [
+    dataclasses.replace(trial(n, State.COMPLETE, 0.0), values=values)
+    for n, values in enumerate([(0.5, 9.0), (0.1, 1.0), (0.5, 8.0), (0.6, 1.0)])
+]
+
+
+@pytest.mark.parametrize("trials", [[*POINTS, trial(9, State.FAILED, None)], POINTS[:1], []])
+def test_front_of_any_trials(trials: list[TrialRecord], tmp_path: Path) -> None:
+    png, html = pareto_front(trials, TWO, tmp_path / "front")
+    assert png.read_bytes().startswith(PNG)
+    text = html.read_text()
+    assert "val_error (minimize)" in text and "speed (maximize)" in text
+    assert ("Pareto set (2)" in text and "other complete (2)" in text) == (len(trials) > 1)
+
+
+def test_the_front_is_that_of_all_objectives(tmp_path: Path) -> None:
+    three = (*TWO, Objective("memory"))
+    trials = [
+        dataclasses.replace(POINTS[0], values=(0.5, 9.0, 3.0)),
+        dataclasses.replace(POINTS[2], values=(0.6, 8.0, 1.0)),
+    ]
+    _, html = pareto_front(trials, three, tmp_path / "front")
+    assert "Pareto set (2)" in html.read_text()
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def kept(objectives: tuple[Objective, ...], *best: TrialRecord) -> Kept:
+    chosen = [
+        KeptTrial(trial=t.number, values=t.values, metrics={}, config=dict(t.config)) for t in best
+    ]
+    return Kept(
+        study="toy",
+        trials=8,
+        complete=True,
+        objectives=objectives,
+        trainable="toys:train",
+        folder=".",
+        best=chosen,
+    )
+
+
 def test_the_report_folder(tmp_path: Path) -> None:
-    summary = write_report(TRIALS, ERROR, tmp_path / "report", total=8, importances={"lr": 1.0})
-    assert sorted(path.name for path in (tmp_path / "report").iterdir()) == [
+    folder = tmp_path / "report"
+    write_report(
+        TRIALS, summarize(TRIALS, ERROR), "text", kept(ERROR, TRIALS[6]), {"lr": 1.0}, folder
+    )
+    assert written(folder) == [
         "best.yaml",
         "optimization_history.html",
         "optimization_history.png",
@@ -79,8 +132,31 @@ def test_the_report_folder(tmp_path: Path) -> None:
         "parameter_importance.png",
         "summary.md",
     ]
-    assert summary.finished == 7
-    assert (tmp_path / "report" / "best.yaml").read_text() == "lr: 1\n"
+    assert (folder / "summary.md").read_text() == "text"
+    assert (folder / "best.yaml").read_text() == "lr: 1\n"
+
+
+def test_the_report_folder_of_several_objectives(tmp_path: Path) -> None:
+    write_report(POINTS, summarize(POINTS, TWO), "text", kept(TWO, *POINTS[:2]), {}, tmp_path)
+    assert written(tmp_path) == [
+        "front.yaml",
+        "optimization_history.html",
+        "optimization_history.png",
+        "pareto_front.html",
+        "pareto_front.png",
+        "summary.md",
+    ]
+    listed = YAML(typ="safe").load((tmp_path / "front.yaml").read_text())
+    assert [(t["trial"], t["values"]) for t in listed] == [
+        (0, {"val_error": 0.5, "speed": 9.0}),
+        (1, {"val_error": 0.1, "speed": 1.0}),
+    ]
+
+
+def test_a_report_without_a_complete_trial(tmp_path: Path) -> None:
+    trials = TRIALS[1:6]
+    write_report(trials, summarize(trials, ERROR), "text", None, {}, tmp_path)
+    assert "best.yaml" not in written(tmp_path) and "summary.md" in written(tmp_path)
 
 
 def test_importing_reports_loads_no_plotting_library_and_no_tracker() -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field, model_validator
 
-from hpo.records import Direction, Objective, Outcome, State, TrialRecord
+from hpo.records import Direction, Json, Objective, Outcome, State, TrialRecord
+from hpo.search.draws import Draws
+from hpo.search.journal.base import Journal
+from hpo.search.journal.file import FileJournal
 from hpo.search.pruners import Asha, NoPruner
 from hpo.search.record import Record
-from hpo.search.samplers import Proposer, proposer
-from hpo.search.settings import SearchSettings
+from hpo.search.settings import SamplerName, SearchSettings
 from hpo.space import Space, check, parse
 
 
@@ -59,32 +61,42 @@ def make_space(tree: dict[str, Any], model: type[BaseModel] | None = None) -> Sp
     return check(parse(json.dumps(tree), "s.yaml"), model)
 
 
-Kind = Literal["grid", "random", "tpe"]
-
-
 class Search:
     """A study's search, without anything that runs: opened again, it goes on."""
 
     def __init__(
         self,
-        journal: Path,
-        kind: Kind = "random",
+        journal: Path | Journal,
+        kind: SamplerName = "random",
         tree: dict[str, Any] = TREE,
         *,
         model: type[BaseModel] | None = None,
         prune: bool = False,
         direction: Direction = "minimize",
         seed: int = 0,
+        trials: int | None = None,
+        enqueue: Sequence[Json] = (),
     ) -> None:
-        self.journal = journal
         self.space = make_space(tree, model)
+        objectives = (Objective("loss", direction),)
+        if kind == "nsga2":
+            objectives += (Objective("cost"),)
         pruner = Asha(min_steps=1, reduction_factor=2) if prune else NoPruner()
-        self.record = Record(journal, Objective("loss", direction), pruner.make())
-        settings = SearchSettings(sampler=kind, trials=1000, seed=seed)
-        self.proposer: Proposer = proposer(self.space, settings)
+        store = FileJournal(journal, writable=True) if isinstance(journal, Path) else journal
+        self.record = Record(store, objectives, pruner.make())
+        self.draws = Draws(
+            self.record,
+            self.space,
+            SearchSettings(sampler=kind, trials=trials, seed=seed),
+            pruner,
+            enqueue=enqueue,
+        )
 
     def ask(self) -> TrialRecord | None:
-        return self.record.ask(self.proposer, self.space)
+        if not self.draws.has_next():
+            return None
+        proposal = self.draws.next().result()
+        return None if proposal is None else self.draws.open(proposal, workers=1)
 
     def run(self, trials: int) -> None:
         """Runs to `trials` in all; those left running go on first."""
@@ -99,22 +111,28 @@ class Search:
 
     def finish(self, trial: TrialRecord) -> TrialRecord:
         """Every seventh diverges, every eleventh fails, the rest report and are judged."""
+        ended = self._finish(trial)
+        self.draws.ended(trial.number)
+        return ended
+
+    def _finish(self, trial: TrialRecord) -> TrialRecord:
         if trial.number % 7 == 3:
             self.record.report(trial.number, 1, math.nan)
-            return self.record.finish(trial.number, Outcome(State.DIVERGED, {}, "nan"), None)
+            return self.record.finish(trial.number, Outcome(State.DIVERGED, {}, "nan"), [])
         if trial.number % 11 == 5:
-            return self.record.finish(trial.number, Outcome(State.FAILED, {}, "broken"), None)
+            return self.record.finish(trial.number, Outcome(State.FAILED, {}, "broken"), [])
         value = objective(trial.config)
         for step in range(1, 5):
             if self.record.report(trial.number, step, value + 1 / step):
                 outcome = Outcome(State.PRUNED, {"loss": value + 1 / step}, "pruned")
-                return self.record.finish(trial.number, outcome, value + 1 / step)
-        return self.record.finish(trial.number, Outcome(State.COMPLETE, {"loss": value}), value)
+                return self.record.finish(trial.number, outcome, [value + 1 / step])
+        values = [value, -value][: len(self.record.objectives)]
+        return self.record.finish(trial.number, Outcome(State.COMPLETE, {"loss": value}), values)
 
     def story(self) -> list[tuple[Any, ...]]:
         """All that must be the same however often the study was stopped; times are not."""
         return [
-            (t.number, t.state, t.config, t.params, t.value, t.metrics, t.reason, t.steps)
+            (t.number, t.state, t.config, t.params, t.values, t.metrics, t.reason, t.steps)
             for t in self.record.trials()
         ]
 

@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from spaces import Point, Search, make_space
 
 from hpo.search import grid
-from hpo.space import parse
+from hpo.space import Space, check, parse
 
 CONSTANTS = st.sampled_from([None, 1, "x", {"k": 1}])
 RANGES = st.sampled_from(
@@ -42,6 +41,10 @@ VALUES = {
     json.dumps({"low": 0.1, "high": 0.5, "step": 0.1}): [0.1, 0.2, 0.3, 0.4, 0.5],
     json.dumps({"low": 1, "high": 3, "log": True}): [1, 2, 3],
 }
+
+
+def make_space(tree: dict[str, Any]) -> Space:
+    return check(parse(json.dumps(tree), "s.yaml"), None)
 
 
 def every_point(tree: Any) -> list[tuple[Any, Any]]:
@@ -80,6 +83,7 @@ def test_every_point_once_and_in_order(tree):
 @pytest.mark.parametrize(
     ("tree", "configs"),
     [
+        ({}, [{}]),
         ({"x": 1}, [{"x": 1}]),
         ({"x": {"low": 0.1, "high": 0.5, "step": 0.1}}, [{"x": k / 10} for k in range(1, 6)]),
         ({"x": {"low": 3, "high": 5}}, [{"x": 3}, {"x": 4}, {"x": 5}]),
@@ -111,25 +115,6 @@ def test_size_does_not_need_the_points():
     assert grid.point(root, 10**45 - 1).config == {f"x{i}": 10**9 - 1 for i in range(5)}
 
 
-def test_points_that_the_model_rejects_are_left_out_and_counted(tmp_path):
-    axis = {"low": 0.0, "high": 1.0, "step": 0.25}
-    search = Search(tmp_path / "journal", "grid", {"x": axis, "y": axis}, model=Point)
-    search.run(100)
-    found = [(t.config["x"], t.config["y"]) for t in search.record.trials()]
-    steps = (0.0, 0.25, 0.5, 0.75, 1.0)
-    assert found == [(x, y) for x in steps for y in steps if x + y <= 1]
-    assert search.ask() is None
-    assert not search.proposer.has_next(search.record.last_position)
-    assert search.record.draws == 21, "after the last point come four that are never looked at"
-
-
-@pytest.mark.parametrize("tree", [{"x": 3}, {}])
-def test_a_space_without_parameters_is_one_point(tmp_path, tree):
-    search = Search(tmp_path / "journal", "grid", tree)
-    search.run(10)
-    assert [t.config for t in search.record.trials()] == [tree]
-
-
 def test_continuous_ranges_are_refused_at_their_places():
     text = """\
 x: {low: 0.0, high: 1.0}
@@ -138,6 +123,7 @@ o:
   choices:
     - {kind: sgd, m: {low: 0.1, high: 1.0, log: true}}
     - {kind: adam, s: {low: 0.0, high: 1.0, step: 0.5}}
+m: {low: 0.5, high: 0.99, log: complement}
 """
     document = parse(text, "s.yaml")
     root = make_space(document.data).root
@@ -146,4 +132,6 @@ o:
         " add a step, or write choices: [...]",
         "s.yaml:5:22: space.o.m: a grid needs finitely many values, got every number from 0.1 to"
         " 1.0; write choices: [...]",
+        "s.yaml:7:4: space.m: a grid needs finitely many values, got every number from 0.5 to 0.99;"
+        " write choices: [...]",
     ]

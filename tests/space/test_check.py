@@ -149,11 +149,64 @@ BAD = {
     ),
     "a step too fine": (
         E + "lr: {low: 0.1, high: 1, step: 5e-324}",
-        ["2:31: space.lr: a range has at most 2**53 steps, got step=5e-324"],
+        [
+            "2:31: space.lr: step must be at least 2**-53 of the ends and of high - low, got"
+            " step=5e-324"
+        ],
     ),
     "log in words": (
         E + "lr: {low: 0.1, high: 1, log: natural}",
-        ["2:30: space.lr: log must be true or false, got 'natural'"],
+        ["2:30: space.lr: log must be true, false or complement, got 'natural'"],
+    ),
+    "log as a number": (
+        E + "lr: {low: 0.1, high: 1, log: 1}",
+        ["2:30: space.lr: log must be true, false or complement, got 1"],
+    ),
+    "log misspelt": (
+        E + "lr: {low: 0.1, high: 0.9, log: compliment}",
+        [
+            "2:32: space.lr: log must be true, false or complement, got 'compliment'; did you mean"
+            " 'complement'?"
+        ],
+    ),
+    "complement up to one": (
+        E + "optimizer: {kind: sgd, momentum: {low: 0.5, high: 1.0, log: complement}}",
+        [
+            "2:51: space.optimizer.momentum: a complement range needs high < 1, got high=1.0;"
+            " lower high or remove log"
+        ],
+    ),
+    "complement with step": (
+        E + "lr: {low: 0.1, high: 0.9, log: complement, step: 0.1}",
+        ["2:50: space.lr: log and step exclude each other; remove one"],
+    ),
+    "complement of whole numbers": (
+        "epochs: {low: -3, high: 0, log: complement}",
+        [
+            "1:33: space.epochs: a complement range holds fractions, not whole numbers, got low=-3,"
+            " high=0; remove log"
+        ],
+    ),
+    "complement of numbers too small to leave one": (
+        E + "warmup: {low: 1.0e-20, high: 1.0e-19, log: complement}",
+        [
+            "2:9: space.warmup: the ends of a range must differ in the logarithm, got low=1e-20,"
+            " high=1e-19; remove log"
+        ],
+    ),
+    "whole numbers that floats take for one another": (
+        E + "even: {low: 0, high: 9007199254740994}",
+        [
+            "2:7: space.even: whole numbers in a range are at most 2**53, got low=0,"
+            " high=9007199254740994"
+        ],
+    ),
+    "a step that is nothing beside the ends": (
+        E + "lr: {low: 0.5, high: 0.5000000000000002, step: 2.220446049250313e-17}",
+        [
+            "2:48: space.lr: step must be at least 2**-53 of the ends and of high - low, got"
+            " step=2.220446049250313e-17"
+        ],
     ),
     "an end in words": (
         E + "lr: {low: tiny, high: 1}",

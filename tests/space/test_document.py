@@ -89,12 +89,26 @@ def test_an_aliased_value_stands_where_it_is_written():
         ("[]", []),
         ("{}", {}),
         ("''", ""),
+        ('"\\ud83d\\ude00"', "\U0001f600"),
+        ('"\\U0001f600"', "\U0001f600"),
     ],
 )
 def test_scalars_are_those_of_yaml_1_2(text, value):
     found = parse_value(text)
     assert found == value
     assert type(found) is type(value)
+
+
+def test_keys_are_read_as_json_escapes_them():
+    assert parse('{"\\ud83d\\ude00": 1}', "s.yaml").data == {"\U0001f600": 1}
+    assert mistakes('{"\\ud83d\\ude00": 1, "\U0001f600": 2}')[0].startswith(
+        "s.yaml:1:21: \U0001f600: a key stands once"
+    )
+
+
+@pytest.mark.filterwarnings("error")
+def test_of_two_anchors_of_one_name_the_later_counts():
+    assert parse("a: &x 1\nb: &x 2\nc: *x", "s.yaml").data["c"] == 2
 
 
 @pytest.mark.parametrize(
@@ -115,6 +129,9 @@ def test_scalars_are_those_of_yaml_1_2(text, value):
         ("a: .nan", "s.yaml:1:4: a: numbers are finite, got .nan"),
         ("a: 1e999", "s.yaml:1:4: a: numbers are finite, got 1e999"),
         ("a: " + "1" * 5000, "s.yaml:1:4: a: cannot be read as int"),
+        ("a: 0x" + "f" * 5000, "s.yaml:1:4: a: cannot be read as int"),
+        ('a: "\\ud83d"', "s.yaml:1:4: a: text must not end in the middle of a character"),
+        ('"\\ude00\\ud83d": 1', "s.yaml:1:1: text must not end in the middle of a character"),
         ("", "s.yaml:1:1: the file is empty"),
         ("# only this", "s.yaml:1:1: the file is empty"),
         ("a: b: c", "s.yaml:1:5: this is not YAML: mapping values are not allowed here"),

@@ -3,52 +3,28 @@
 from __future__ import annotations
 
 import json
-import random
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trees import CONTINUOUS, stepped_ranges, trees
+from trees import SPACES, anyhow, as_chosen, space
 
-from hpo.space import Choices, Parameter, Range, Space, check, parse
 from hpo.space.tree import labels
-
-TREES = trees(stepped_ranges() | CONTINUOUS)
-
-
-def space(tree: dict[str, Any]) -> Space:
-    return check(parse(json.dumps(tree), "s.yaml"), None)
-
-
-def anyhow(seed: int):
-    rng = random.Random(seed)
-
-    def choose(parameter: Parameter) -> float:
-        if isinstance(parameter, Choices):
-            return rng.randrange(len(parameter.options))
-        return rng.uniform(parameter.low, parameter.high)
-
-    return choose
 
 
 @settings(max_examples=150, deadline=None)
-@given(TREES, st.integers(0, 9))
+@given(SPACES, st.integers(0, 9))
 def test_params_rebuild_their_config(tree, seed):
     found = space(tree)
     drawn = found.draw(anyhow(seed))
-
-    def as_before(parameter: Parameter) -> float:
-        value = drawn.params[parameter.name]
-        return parameter.labels.index(value) if isinstance(parameter, Choices) else value
-
-    again = found.draw(as_before)
+    chosen = as_chosen(found, drawn.params)
+    again = found.draw(lambda parameter: chosen[parameter.name])
     assert json.dumps(again.config) == json.dumps(drawn.config)
     assert again.params == drawn.params
 
 
 @settings(max_examples=150, deadline=None)
-@given(TREES, st.integers(0, 9))
+@given(SPACES, st.integers(0, 9))
 def test_json_changes_nothing_in_a_config(tree, seed):
     drawn = space(tree).draw(anyhow(seed))
     for data in (drawn.config, dict(drawn.params)):
@@ -56,7 +32,7 @@ def test_json_changes_nothing_in_a_config(tree, seed):
 
 
 @settings(max_examples=150, deadline=None)
-@given(TREES, st.integers(0, 9))
+@given(SPACES, st.integers(0, 9))
 def test_exactly_the_parameters_whose_branch_was_chosen_are_drawn(tree, seed):
     found = space(tree)
     drawn = found.draw(anyhow(seed))
@@ -71,7 +47,7 @@ def test_exactly_the_parameters_whose_branch_was_chosen_are_drawn(tree, seed):
 
 
 @settings(max_examples=150, deadline=None)
-@given(TREES)
+@given(SPACES)
 def test_names_of_parameters_are_unique(tree):
     names = [here.parameter.name for here in space(tree).parameters]
     assert len(set(names)) == len(names)
@@ -99,29 +75,3 @@ def test_labels_are_unique(options):
 )
 def test_labels_are_short(options, expected):
     assert labels(options) == expected
-
-
-@pytest.mark.parametrize(
-    ("given_range", "values"),
-    [
-        (Range("x", 0.1, 0.5, step=0.1), [0.1, 0.2, 0.3, 0.4, 0.5]),
-        (Range("x", 0, 0.3, step=0.1), [0.0, 0.1, 0.2, 0.3]),
-        (Range("x", -0.3, 0.3, step=0.3), [-0.3, 0.0, 0.3]),
-        (Range("x", 1e-7, 3e-7, step=1e-7), [1e-7, 2e-7, 3e-7]),
-        (Range("x", 1, 4, integer=True), [1, 2, 3, 4]),
-        (Range("x", 1, 7, step=3, integer=True), [1, 4, 7]),
-        (Range("x", 1, 4, log=True, integer=True), [1, 2, 3, 4]),
-        (Range("x", 10**17, 10**17 + 2, integer=True), [10**17, 10**17 + 1, 10**17 + 2]),
-    ],
-)
-def test_values_of_a_range_are_as_they_would_be_written(given_range, values):
-    assert given_range.count == len(values)
-    found = [given_range.value(k) for k in range(len(values))]
-    assert repr(found) == repr(values)
-    off = 0 if given_range.integer else 1e-12
-    assert [given_range.nearest(value + off) for value in values] == values
-
-
-def test_a_continuous_range_has_no_number_of_values():
-    assert Range("x", 0.0, 1.0).count is None
-    assert Range("x", 0.0, 1.0).nearest(0.123456789) == 0.123456789

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import random
+from collections.abc import Mapping
 from typing import Any
 
 from hypothesis import strategies as st
+
+from hpo.records import Json
+from hpo.space import Choices, Parameter, Space, check, parse
+from hpo.space.tree import Choose
 
 KEYS = st.sampled_from(["a", "b", "c", "kind"])
 CONSTANTS = st.sampled_from([None, True, False, 0, 1, -3, 0.5, "x", "sgd", "x#0", [], {}, [1, "y"]])
@@ -22,7 +29,14 @@ def stepped_ranges(draw: st.DrawFn) -> dict[str, Any]:
 
 
 CONTINUOUS = st.sampled_from(
-    [{"low": 0.5, "high": 2.0}, {"low": 0.001, "high": 1.0, "log": True}, {"low": -1.0, "high": 0}]
+    [
+        {"low": 0.5, "high": 2.0},
+        {"low": 0.001, "high": 1.0, "log": True},
+        {"low": 1, "high": 9, "log": True},
+        {"low": -1.0, "high": 0},
+        {"low": 0.5, "high": 0.999, "log": "complement"},
+        {"low": -2.0, "high": 0.25, "log": "complement"},
+    ]
 )
 
 
@@ -43,3 +57,31 @@ def trees(ranges: st.SearchStrategy[Any], leaves: int = 8) -> st.SearchStrategy[
         max_leaves=leaves,
     )
     return st.dictionaries(KEYS, nodes, max_size=3)
+
+
+SPACES = trees(stepped_ranges() | CONTINUOUS)
+
+
+def space(tree: dict[str, Any]) -> Space:
+    return check(parse(json.dumps(tree), "s.yaml"), None)
+
+
+def anyhow(seed: int) -> Choose:
+    """Draws like a sampler."""
+    rng = random.Random(seed)
+
+    def choose(parameter: Parameter) -> float:
+        if isinstance(parameter, Choices):
+            return rng.randrange(len(parameter.options))
+        return parameter.from_unit(rng.random())
+
+    return choose
+
+
+def as_chosen(found: Space, params: Mapping[str, Json]) -> dict[str, float]:
+    """What was chosen to get these params."""
+    by_name = {here.parameter.name: here.parameter for here in found.parameters}
+    return {
+        name: p.labels.index(value) if isinstance(p := by_name[name], Choices) else value
+        for name, value in params.items()
+    }

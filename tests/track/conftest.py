@@ -20,7 +20,7 @@ from hpo.track import MlflowTracker
 CARD = StudyCard(
     name="digits",
     id="5f3a",
-    objective=Objective("val_error"),
+    objectives=(Objective("val_error"),),
     file_text="name: digits\n",
     space={"optimizer": {"lr": {"low": 1e-4, "high": 0.1, "log": True}}},
     trials=20,
@@ -40,7 +40,7 @@ def make_trial(number: int, state: State = State.COMPLETE, steps: int = 3) -> Tr
             "optimizer": {"lr": lr},
         },
         params={"optimizer.lr": lr},
-        value=val_error(number, steps) if state is State.COMPLETE else None,
+        values=(val_error(number, steps),) if state is State.COMPLETE else (),
         metrics={"val_error": val_error(number, steps)} if state is State.COMPLETE else {},
         reason="" if state in (State.RUNNING, State.COMPLETE) else f"it was {state}",
         started=1000.0 + number,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import sqlite3
 import subprocess
@@ -13,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from hpo.budget import Spending
 from hpo.home import Home
 from hpo.records import State
-from hpo.track import MlflowTracker, StudyPage, TrialPage
+from hpo.track import Ending, MlflowTracker, StudyPage, TrialPage, sqlite
+from hpo.track.mlflow import ENVIRONMENT
 
 START = """
 import pathlib, sys
@@ -23,7 +26,7 @@ from hpo.home import Home
 from hpo.records import Objective, StudyCard
 from hpo.track import MlflowTracker, TrackingSettings, open_tracker
 home = Home(pathlib.Path(sys.argv[1]))
-card = StudyCard(sys.argv[2], sys.argv[2], Objective("loss"), "", {}, None)
+card = StudyCard(sys.argv[2], sys.argv[2], (Objective("loss"),), "", {}, None)
 open_tracker(TrackingSettings(), home, sys.argv[2]).start(card)
 """
 
@@ -63,6 +66,48 @@ def test_times_are_the_records(tracker: MlflowTracker, home: Home, made: Any, re
     assert (run.info.start_time, run.info.end_time) == (1_000_000, 1_003_000)
     history = client.get_metric_history(run_id, "val_error")
     assert sorted(metric.timestamp for metric in history) == [1_001_000, 1_002_000, 1_003_000]
+
+
+def test_a_clock_that_was_set_back_ends_no_run_before_its_start(
+    tracker: MlflowTracker, home: Home, made: Any, read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    back = dataclasses.replace(made.trial(0), started=1000.0, finished=10.0)
+    tracker.publish(TrialPage(back, made.reports(0)))
+    monkeypatch.setattr("hpo.track.mlflow.time.time", lambda: 10.0)
+    tracker.finish(Ending.DONE)
+    parents, children = read(home.tracking_uri)
+    client = MlflowClient(home.tracking_uri)
+    for run_id in (parents[0].run_id, children[0].run_id):
+        info = client.get_run(run_id).info
+        assert info.end_time == info.start_time
+    assert children[0].history["val_error"] == [(s, made.val_error(0, s)) for s in (1, 2, 3)]
+
+
+def test_the_latest_of_what_was_spent_is_the_largest_step_whatever_the_clock_says(
+    tracker: MlflowTracker, home: Home, read: Any
+) -> None:
+    from mlflow import MlflowClient
+
+    before = Spending(100.0, 100.0, {State.RUNNING: 90.0})
+    after = Spending(200.0, 200.0, {State.COMPLETE: 180.0})
+    tracker.study_page(StudyPage("", spent=before, time=5000.0))
+    tracker.study_page(StudyPage("", spent=after, time=1000.0))
+    run = MlflowClient(home.tracking_uri).get_run(read(home.tracking_uri)[0][0].run_id)
+    assert run.data.metrics["spent_wall_hours"] == 200 / 3600
+    assert run.data.metrics["spent_running_hours"] == 0.0
+
+
+def test_what_the_user_has_set_for_mlflow_stays(
+    home: Home, made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ENVIRONMENT:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    MlflowTracker(home.tracking_uri, "digits", home.artifacts).start(made.card)
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "0"
 
 
 def test_artifacts_lie_in_the_home(
@@ -148,6 +193,26 @@ def test_the_users_own_mlflow_is_left_alone(tracker: MlflowTracker, made: Any) -
     assert mlflow.active_run() is None
     assert mlflow.get_tracking_uri() == before
     assert should_suppress_logs_in_thread.get() is False
+
+
+@pytest.mark.parametrize(("mode", "synchronous"), [("wal", 1), ("delete", 2)])
+def test_only_a_file_in_wal_mode_is_not_waited_for_at_each_commit(
+    tmp_path: Path, mode: str, synchronous: int
+) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "mlflow.db")) as connection:
+        connection.execute(f"PRAGMA journal_mode={mode}")
+        sqlite.relax(connection, None)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (synchronous,)
+
+
+def test_every_connection_of_the_store_is_relaxed(tracker: MlflowTracker, home: Home) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    store: Any = SqlAlchemyStore
+    engine = store(home.tracking_uri, str(home.artifacts)).engine
+    with engine.connect() as one, engine.connect() as two:
+        for connection in (one, two):
+            assert connection.exec_driver_sql("PRAGMA synchronous").fetchone() == (1,)
 
 
 def test_a_hundred_trials_take_seconds(tracker: MlflowTracker, made: Any) -> None:

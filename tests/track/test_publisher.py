@@ -7,12 +7,14 @@ import os
 import shutil
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gate import Gate, Mood
 
 from hpo.home import Home
 from hpo.records import State, StudyCard
@@ -69,7 +71,9 @@ def test_the_page_is_made_from_all_trials_and_once_at_the_end(study: Any, made: 
 
     def page(trials: Any) -> StudyPage:
         seen.append([trial.number for trial in trials])
-        return StudyPage(f"{len(trials)} trials", [CurvePoint(0, 0.5, 1.0)], finished=len(trials))
+        return StudyPage(
+            f"{len(trials)} trials", {"val_error": [CurvePoint(0, 0.5, 1.0)]}, finished=len(trials)
+        )
 
     with publishing(tracker, study, made.card, page=page, page_every_s=60) as publisher:
         wait_for(lambda: seen)
@@ -217,3 +221,70 @@ def test_closing_keeps_its_time_whatever_the_server_does(
         assert time.monotonic() - before < 2.5
         assert publisher.trouble
         assert "\n" not in publisher.trouble
+
+
+@pytest.fixture
+def behind(tmp_path: Path, make_home: Callable[[Path], Home], free_port: int) -> Iterator[Gate]:
+    """A gate in front of a real server."""
+    with (
+        serve(make_home(tmp_path / "server"), port=free_port) as ui,
+        Gate(free_port) as gate,
+    ):
+        assert ui.url
+        yield gate
+
+
+def test_a_server_that_answers_500_is_made_up_for_once_it_is_mended(
+    study: Any, made: Any, read: Any, behind: Gate
+) -> None:
+    behind.mood = Mood.BROKEN
+    with publishing(MlflowTracker(behind.url, "digits"), study, made.card) as publisher:
+        study.add(made.trial(0), made.trial(1, State.FAILED))
+        wait_for(lambda: publisher.trouble)
+        assert "500" in str(publisher.trouble)
+        behind.mood = Mood.WELL
+        study.add(made.trial(2))
+        assert publisher.close(60), publisher.trouble
+    parents, children = read(behind.url)
+    assert len(parents) == 1
+    assert {n: child.status for n, child in children.items()} == {
+        0: "FINISHED",
+        1: "FAILED",
+        2: "FINISHED",
+    }
+
+
+def test_what_was_done_though_the_answer_was_500_is_not_done_twice(
+    study: Any, made: Any, read: Any, behind: Gate
+) -> None:
+    with publishing(MlflowTracker(behind.url, "digits"), study, made.card) as publisher:
+        behind.mood = Mood.FORGETFUL
+        study.add(*(made.trial(n) for n in range(5)))
+        wait_for(lambda: behind.lost >= 2, seconds=60)
+        behind.mood = Mood.WELL
+        assert publisher.close(60), publisher.trouble
+    parents, children = read(behind.url)
+    assert len(parents) == 1
+    assert sorted(children) == list(range(5))
+    for number, child in children.items():
+        assert child.status == "FINISHED"
+        assert child.history["val_error"] == [(s, made.val_error(number, s)) for s in (1, 2, 3)]
+
+
+def test_a_slow_server_is_left_behind_and_caught_up_with_later(
+    study: Any, made: Any, read: Any, behind: Gate
+) -> None:
+    behind.mood = Mood.SLOW
+    with publishing(MlflowTracker(behind.url, "digits"), study, made.card) as publisher:
+        study.add(*(made.trial(n) for n in range(3)))
+        wait_for(lambda: behind.asked)
+        assert not publisher.close(0.5)
+        assert publisher.trouble == "the tracker did not take everything within 0.5 s"
+    behind.mood = Mood.WELL
+    wait_for(lambda: "hpo-publisher" not in {thread.name for thread in threading.enumerate()})
+    with publishing(MlflowTracker(behind.url, "digits"), study, made.card) as again:
+        assert again.close(60), again.trouble
+    parents, children = read(behind.url)
+    assert len(parents) == 1
+    assert sorted(children) == [0, 1, 2]
+    assert all(child.ended for child in children.values())

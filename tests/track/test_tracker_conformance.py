@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
+from hpo.budget import Spending
 from hpo.home import Home
-from hpo.records import Report, State
+from hpo.records import Objective, Report, State
 from hpo.track import (
     CurvePoint,
     Ending,
@@ -123,7 +124,7 @@ def test_publishing_twice_changes_nothing(place: Place, made: Any) -> None:
     tracker.start(made.card)
     pages = [TrialPage(made.trial(0), made.reports(0)), TrialPage(made.trial(1, State.RUNNING))]
     point = CurvePoint(0, 0.5, 1003.0)
-    study = StudyPage("text", [point], made.trial(0), 1)
+    study = StudyPage("text", {"val_error": [point]}, [made.trial(0)], 1)
     for _ in range(2):
         for page in pages:
             tracker.publish(page)
@@ -157,7 +158,7 @@ def test_values_that_are_not_finite_are_left_out(place: Place, made: Any, bad: f
     tracker.start(made.card)
     trial = dataclasses.replace(made.trial(0, State.DIVERGED), metrics={"val_error": bad})
     tracker.publish(TrialPage(trial, [Report(1, {"val_error": 0.5, "loss": bad}, 1001.0)]))
-    tracker.study_page(StudyPage("", [CurvePoint(0, bad, 1001.0)]))
+    tracker.study_page(StudyPage("", {"val_error": [CurvePoint(0, bad, 1001.0)]}))
     parents, children = place.look()
     assert children[0].history == {"val_error": [(1, 0.5)]}
     assert parents[0].history == {}
@@ -170,7 +171,7 @@ def test_a_final_metric_that_differs_from_the_last_report_stands_after_it(
     tracker = place.reopen()
     tracker.start(made.card)
     trial = dataclasses.replace(
-        made.trial(0), value=0.1, metrics={"val_error": 0.1, "test_error": 0.2}
+        made.trial(0), values=(0.1,), metrics={"val_error": 0.1, "test_error": 0.2}
     )
     tracker.publish(TrialPage(trial, made.reports(0, 2)))
     _, children = place.look()
@@ -199,9 +200,11 @@ def test_the_study_shows_progress_best_and_end(place: Place, made: Any, tmp_path
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "best.yaml").write_text("lr: 0.01\n")
     curve = [CurvePoint(0, 0.5, 1001.0), CurvePoint(1, 0.4, 1002.0)]
-    tracker.study_page(StudyPage("# So far", curve[:1], made.trial(0), 1))
+    tracker.study_page(StudyPage("# So far", {"val_error": curve[:1]}, [made.trial(0)], 1))
     branch = dataclasses.replace(made.trial(1), params={"optimizer.beta": 0.9})
-    tracker.study_page(StudyPage("# Now", curve, branch, 2, tmp_path / "report"))
+    tracker.study_page(
+        StudyPage("# Now", {"val_error": curve}, [branch], 2, artifacts=tmp_path / "report")
+    )
     tracker.finish(Ending.STOPPED)
     parents, _ = place.look()
     tags = parents[0].tags
@@ -214,6 +217,69 @@ def test_the_study_shows_progress_best_and_end(place: Place, made: Any, tmp_path
     again.start(made.card)
     assert not place.look()[0][0].ended, "a study that is continued runs again"
     assert again.present()
+
+
+TWO = (Objective("val_error"), Objective("speed", "maximize"))
+
+
+def test_every_objective_is_a_final_metric_and_has_a_curve(place: Place, made: Any) -> None:
+    tracker = place.reopen()
+    tracker.start(dataclasses.replace(made.card, objectives=TWO))
+    trial = dataclasses.replace(made.trial(0), values=(0.1, 40.0), metrics={"val_error": 0.1})
+    tracker.publish(TrialPage(trial, made.reports(0, 2)))
+    front = [trial, dataclasses.replace(made.trial(7), values=(0.2, 50.0))]
+    curves = {
+        "val_error": [CurvePoint(0, 0.1, 1003.0), CurvePoint(7, 0.1, 1010.0)],
+        "speed": [CurvePoint(0, 40.0, 1003.0), CurvePoint(7, 50.0, 1010.0)],
+    }
+    tracker.study_page(StudyPage("", curves, front, 2))
+    parents, children = place.look()
+    assert children[0].history["speed"] == [(2, 40.0)]
+    assert children[0].history["val_error"][-1] == (3, 0.1)
+    assert parents[0].history == {
+        "best_val_error": [(0, 0.1), (7, 0.1)],
+        "best_speed": [(0, 40.0), (7, 50.0)],
+    }
+    tags = parents[0].tags
+    assert (tags["hpo.objective"], tags["hpo.direction"]) == (
+        "val_error,speed",
+        "minimize,maximize",
+    )
+    assert tags["hpo.front"] == "000000,000007"
+    assert not [name for name in tags if name.startswith("hpo.best.")]
+
+
+def test_what_a_trial_took_and_whose_result_it_was_given(place: Place, made: Any) -> None:
+    tracker = place.reopen()
+    tracker.start(made.card)
+    tracker.publish(TrialPage(dataclasses.replace(made.trial(0), seconds=2.5), made.reports(0)))
+    tracker.publish(TrialPage(dataclasses.replace(made.trial(4), same_as=0)))
+    _, children = place.look()
+    assert children[0].history["hpo.seconds"] == [(3, 2.5)]
+    assert "hpo.same_as" not in children[0].tags
+    assert "hpo.seconds" not in children[4].history
+    assert children[4].tags["hpo.same_as"] == "000000"
+
+
+def test_what_was_spent_grows_with_the_study(place: Place, made: Any) -> None:
+    early = Spending(3600.0, 7200.0, {State.COMPLETE: 1800.0, State.RUNNING: 3600.0}, 7200.0, 0.0)
+    late = Spending(7200.0, 14400.0, {State.COMPLETE: 9000.0, State.PRUNED: 5400.0}, 14400.0, 0.0)
+    tracker = place.reopen()
+    tracker.start(made.card)
+    tracker.study_page(StudyPage("", spent=early, time=1001.0))
+    # The clock is set back meanwhile; the page is published again by another process.
+    for again in (tracker, place.reopen()):
+        again.start(made.card)
+        again.study_page(StudyPage("", spent=late, time=900.0))
+    history = place.look()[0][0].history
+    assert history == {
+        "spent_wall_hours": [(3600, 1.0), (7200, 2.0)],
+        "spent_cpu_hours": [(3600, 2.0), (7200, 4.0)],
+        "spent_complete_hours": [(3600, 0.5), (7200, 2.5)],
+        "spent_pruned_hours": [(7200, 1.5)],
+        "spent_running_hours": [(3600, 1.0), (7200, 0.0)],
+        "spent_idle_hours": [(3600, 0.5), (7200, 0.0)],
+    }
 
 
 def test_a_study_made_anew_under_the_same_name_is_another(place: Place, made: Any) -> None:

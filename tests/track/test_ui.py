@@ -17,7 +17,9 @@ from selenium.webdriver.support.ui import WebDriverWait
 from hpo.errors import InputError
 from hpo.home import Home
 from hpo.records import State
+from hpo.report.markdown import markdown
 from hpo.report.pages import study_page, write_report
+from hpo.report.summary import summarize
 from hpo.track import Ending, MlflowTracker, TrialPage
 from hpo.track.ui import serve
 
@@ -57,9 +59,10 @@ def test_a_study_is_found_with_its_trials_nested(
     for trial in trials:
         tracker.publish(TrialPage(trial, made.reports(trial.number)))
     report = home.study("digits").report
-    write_report(trials, made.card.objective, report, total=5)
-    page = study_page(trials, made.card.objective, total=5, artifacts=report)
-    tracker.study_page(page)
+    summary = summarize(trials, made.card.objectives)
+    text = markdown(summary, total=5)
+    write_report(trials, summary, text, None, {}, report)
+    tracker.study_page(study_page(summary, text, report))
     tracker.finish(Ending.DONE)
 
     with serve(home, port=free_port) as ui:

@@ -29,7 +29,12 @@ config = trainer.config_type.model_validate({
     "data": {"kind": "csv", "path": "x.csv", "target": "y", "task": "regression"},
     "model": {"kind": "cnn"},
     "optimizer": {"kind": "adamw"},
-    "regularization": {"l1": {"strength": 0.1}},
+    "regularization": {
+        "l1": {"strength": 0.1},
+        "weight_decay": {"strength": 0.1, "decay_rule": "product"},
+    },
+    "batch_lr": {"rule": "sqrt", "scale_betas": True},
+    "schedule": {"kind": "growing_batch", "max_batch_size": 256},
 })
 config.derived(), config.model_dump_json(), trainer.metrics(config), families()
 trainer.rescale(config.model_dump(mode="json"), 128)

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from hpo.train.batch_lr import BatchLr
-from hpo.train.schedules import Constant, Cosine, Warmup
+from hpo.train.schedules import Constant, Cosine, Piecewise, Warmup
 
 NO_WARMUP = Warmup(fraction=0.0)
 
@@ -36,6 +37,33 @@ def test_cosine_with_a_floor_equals_torch() -> None:
     assert found.tolist() == pytest.approx(expected, rel=1e-9)
 
 
+def test_piecewise_equals_torch() -> None:
+    part = Piecewise(decay=0.1, milestones=(0.3, 0.6, 0.9))
+    rates = 0.1 * part.factor(torch.arange(100, dtype=torch.float64), 100)
+    expected = {0: 0.1, 29: 0.1, 30: 0.01, 59: 0.01, 60: 0.001, 90: 0.0001, 99: 0.0001}
+    for t, rate in expected.items():
+        assert rates[t].item() == pytest.approx(rate, rel=1e-6)
+
+    parameter = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([parameter], lr=0.1)
+    stock = torch.optim.lr_scheduler.MultiStepLR(optimizer, [30, 60, 90], gamma=0.1)
+    for rate in rates.tolist():
+        assert rate == pytest.approx(optimizer.param_groups[0]["lr"], rel=1e-9)
+        optimizer.step()
+        stock.step()
+
+
+def test_piecewise_without_decay_is_constant() -> None:
+    found = NO_WARMUP.factors(Piecewise(decay=1.0), 40)
+    assert torch.equal(found, NO_WARMUP.factors(Constant(), 40))
+
+
+@pytest.mark.parametrize("milestones", [[], [0.0], [1.0], [0.5, 0.5], [0.6, 0.3], [0.5] * 200])
+def test_milestones_are_increasing_shares(milestones: list[float]) -> None:
+    with pytest.raises(ValidationError, match="milestones"):
+        Piecewise.model_validate({"milestones": milestones})
+
+
 def test_the_decay_starts_after_the_warmup() -> None:
     rates = 0.1 * Warmup(fraction=0.05).factors(Cosine(), 100)
     expected = {
@@ -53,7 +81,7 @@ def test_the_decay_starts_after_the_warmup() -> None:
 @pytest.mark.parametrize("fraction", [0.0, 0.004, 0.3, 0.9])
 @pytest.mark.parametrize("total", [1, 2, 100])
 def test_factors_are_finite_and_never_exceed_one(fraction: float, total: int) -> None:
-    for schedule in (Constant(), Cosine(), Cosine(floor=1.0)):
+    for schedule in (Constant(), Cosine(), Cosine(floor=1.0), Piecewise()):
         factors = Warmup(fraction=fraction).factors(schedule, total)
         assert factors.shape == (total,)
         assert ((factors >= 0) & (factors <= 1)).all()

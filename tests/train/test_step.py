@@ -23,15 +23,26 @@ def grad_and_value(objective: Objective, params: torch.Tensor) -> tuple[torch.Te
     return value, grads
 
 
-def lane_configs(model: dict[str, Any], optimizer: dict[str, Any]) -> list[TrainConfig]:
+# Values that follow from per-lane values, and so differ between lanes themselves.
+COUPLED: dict[str, Any] = {
+    "batch_lr": {"batch_size": 32, "base_batch_size": 16, "rule": "sqrt", "scale_betas": True},
+    "regularization": EVERYTHING["regularization"]
+    | {"weight_decay": {"strength": 0.05, "decay_rule": "product"}},
+}
+
+
+def lane_configs(
+    model: dict[str, Any], optimizer: dict[str, Any], changes: dict[str, Any]
+) -> list[TrainConfig]:
     """Everything switched on, and every per-lane value different in every lane."""
-    base = config(
+    everything = {
         **EVERYTHING,
-        model=model,
-        optimizer=optimizer,
-        precision="float64",
-        schedule={"kind": "cosine", "floor": 0.1},
-    )
+        "model": model,
+        "optimizer": optimizer,
+        "precision": "float64",
+        "schedule": {"kind": "cosine", "floor": 0.1},
+    }
+    base = config(**everything | changes)
     return [
         bind(base, {path: value * (1 - 0.1 * k) for path, value in knobs(base).items()})
         for k in range(K)
@@ -39,11 +50,18 @@ def lane_configs(model: dict[str, Any], optimizer: dict[str, Any]) -> list[Train
 
 
 @pytest.mark.parametrize("model", [{"kind": "mlp", "widths": [9, 7]}, {"kind": "cnn"}])
-@pytest.mark.parametrize("optimizer", [{"kind": "sgd", "nesterov": True}, {"kind": "adamw"}])
+@pytest.mark.parametrize(
+    ("optimizer", "changes"),
+    [
+        ({"kind": "sgd", "nesterov": True}, {}),
+        ({"kind": "adamw"}, {}),
+        ({"kind": "adamw"}, COUPLED),
+    ],
+)
 def test_lanes_under_vmap_equal_the_same_trials_alone(
-    model: dict[str, Any], optimizer: dict[str, Any]
+    model: dict[str, Any], optimizer: dict[str, Any], changes: dict[str, Any]
 ) -> None:
-    configs = lane_configs(model, optimizer)
+    configs = lane_configs(model, optimizer, changes)
     first = configs[0]
     generator = torch.Generator().manual_seed(0)
     like = torch.empty(0, dtype=torch.float64)
@@ -91,7 +109,7 @@ def test_lanes_under_vmap_equal_the_same_trials_alone(
 
 
 def test_a_step_writes_into_nothing_it_is_given() -> None:
-    case = lane_configs({"kind": "mlp", "widths": [5]}, {"kind": "adamw"})[0]
+    case = lane_configs({"kind": "mlp", "widths": [5]}, {"kind": "adamw"}, COUPLED)[0]
     like = torch.empty(0, dtype=torch.float64)
     layout = Layout(case.model.shapes((6,), 3))
     step = Step(case, layout, like, value_and_grad)

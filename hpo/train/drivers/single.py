@@ -15,6 +15,7 @@ from hpo.train.problem import Problem, Rows, assemble
 from hpo.train.progress import Kept, Progress, TrialFiles
 from hpo.train.regularizers.base import Objective
 from hpo.train.step import Batch, Knobs, Step
+from hpo.train.timetable import Timetable
 from hpo.trainable import Trial
 
 if TYPE_CHECKING:
@@ -80,8 +81,7 @@ class Training:
         self._seed = seed
         self._train = problem.rows(problem.splits.train)
         self._validation = problem.rows(problem.splits.validation)
-        self._batch_size = config.batch_lr.batch_size
-        self._steps_per_epoch = -(-len(self._train.x) // self._batch_size)
+        self._timetable = Timetable.of(config, len(self._train.x))
 
         like = torch.empty(0, dtype=problem.dtype, device=problem.device)
         self._step = Step(config, problem.layout, like, value_and_grad)
@@ -89,9 +89,8 @@ class Training:
         self._knobs = Knobs.of(bind(config, values))
 
         # Everything that depends on the step number alone is tabulated once, out of the steps.
-        total = config.epochs * self._steps_per_epoch
-        rates = config.warmup.factors(config.schedule, total) * config.batch_lr.learning_rate
-        steps = torch.arange(total)
+        rates = self._timetable.rates
+        steps = torch.arange(len(rates))
         self._t = steps.to(like)
         self._rates = rates.to(like)
         self._keys = step_keys(seed, steps).to(problem.device)
@@ -136,12 +135,11 @@ class Training:
         return new if stopping.better(_loss(new.metrics), _loss(kept.metrics)) else kept
 
     def _batches(self, epoch: int) -> list[Batch]:
-        train, size = self._train, self._batch_size
+        train, size = self._train, self._timetable.batch_sizes[epoch]
         generator = torch.Generator().manual_seed(derive(self._seed, "order", epoch))
         order = torch.randperm(len(train.x), generator=generator).to(train.x.device)
         shuffled = Rows(train.x[order], train.y[order])
-        first = epoch * self._steps_per_epoch
-        steps = slice(first, first + self._steps_per_epoch)
+        steps = self._timetable.steps(epoch)
         return [
             Batch(*tensors)
             for tensors in zip(

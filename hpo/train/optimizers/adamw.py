@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -45,6 +46,19 @@ class AdamW(OptimizerPart):
         denominator = torch.sqrt(square / _one_minus_power(self.beta2, t + 1)) + self.eps
         direction = mean / _one_minus_power(self.beta1, t + 1) / denominator
         return direction, {"mean": mean, "square": square}
+
+    def scaled(self, kappa: float) -> dict[str, float]:
+        """The square root scaling rule of Malladi et al. 2022, arXiv:2205.10287.
+
+        A batch kappa times as large does the work of kappa steps, so the running means forget
+        kappa times as fast: 1 - beta -> kappa * (1 - beta). The noise in a gradient, to which eps
+        is compared, shrinks by sqrt(kappa).
+        """
+        return {
+            "beta1": 1 - kappa * (1 - self.beta1),
+            "beta2": 1 - kappa * (1 - self.beta2),
+            "eps": self.eps / math.sqrt(kappa),
+        }
 
 
 def _one_minus_power(beta: torch.Tensor | float, t: torch.Tensor) -> torch.Tensor:

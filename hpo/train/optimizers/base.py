@@ -33,3 +33,14 @@ class OptimizerPart(Settings):
             grads: gradients after regularizers and clipping, [P].
             t: steps done before this one, a float [].
         """
+
+    def scaled(self, kappa: float) -> dict[str, float]:
+        """The settings that must follow the batch size beside the learning rate, as they then are.
+
+        The learning rate itself is scaled by sqrt(kappa). An optimizer without such settings has
+        none to give.
+
+        Args:
+            kappa: batch size by base batch size, above 0.
+        """
+        return {}

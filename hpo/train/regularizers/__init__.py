@@ -24,7 +24,9 @@ class Regularization(Settings):
     weight_decay: WeightDecay | None = Field(None, description="decoupled weight decay")
     max_norm: MaxNorm | None = Field(None, description="bound on each unit's incoming weights")
 
-    def parts(self) -> dict[str, Regularizer]:
-        """The parts that are present, by name."""
+    def parts(self, learning_rate: float) -> dict[str, Regularizer]:
+        """The parts that are present, by name, as they act at a peak learning rate."""
         fields = {name: getattr(self, name) for name in type(self).model_fields}
+        if self.weight_decay is not None:
+            fields["weight_decay"] = self.weight_decay.as_coefficient(learning_rate)
         return {name: part for name, part in fields.items() if part is not None}

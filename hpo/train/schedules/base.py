@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hpo.train.settings import Settings
 
 if TYPE_CHECKING:
     import torch
+
+
+class Stage(NamedTuple):
+    """Epochs in a row that have one batch size.
+
+    Args:
+        epochs: how many, at least 1.
+        batch_size: rows in each of their steps.
+        factor: of the learning rate in all of their steps, in (0, 1].
+    """
+
+    epochs: int
+    batch_size: int
+    factor: float
 
 
 class SchedulePart(Settings):
@@ -22,3 +36,15 @@ class SchedulePart(Settings):
             t: step indices in [0, total], float64 [T].
             total: steps in all, without the warmup; at least 1.
         """
+
+    def stages(self, batch_size: int, epochs: int) -> list[Stage]:
+        """The batch sizes of all epochs, in order; one stage unless the batch is scheduled, too.
+
+        Args:
+            batch_size: the config's own.
+            epochs: of the whole training, the warmup included.
+
+        Raises:
+            ValueError: the schedule cannot be kept with these.
+        """
+        return [Stage(epochs, batch_size, 1.0)]

@@ -1,13 +1,13 @@
-"""Which trials end early. Each pruner: its settings, and how it is made."""
+"""Asynchronous successive halving."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from hpo.lazy import lazy
-from hpo.settings import Settings
+from hpo.search.pruners.base import Pruner, Rungs, geometric
 
 if TYPE_CHECKING:
     import optuna
@@ -15,16 +15,7 @@ else:
     optuna = lazy("optuna")
 
 
-class NoPruner(Settings):
-    """Every trial runs to its end."""
-
-    kind: Literal["none"] = "none"
-
-    def make(self) -> optuna.pruners.BasePruner:
-        return optuna.pruners.NopPruner()
-
-
-class Asha(Settings):
+class Asha(Pruner):
     """Asynchronous successive halving.
 
     At steps `min_steps * reduction_factor ** k` a trial goes on only if it is among the best
@@ -44,5 +35,5 @@ class Asha(Settings):
             min_resource=self.min_steps, reduction_factor=self.reduction_factor
         )
 
-
-PrunerSettings = Annotated[NoPruner | Asha, Field(discriminator="kind")]
+    def rungs(self, max_steps: int) -> Rungs:
+        return geometric(self.min_steps, self.reduction_factor, max_steps)

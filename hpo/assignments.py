@@ -1,0 +1,114 @@
+"""Who runs what. All of it can be lost: workers tell it anew, and trials that nobody holds wait."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+
+def worker_of(lease: str) -> str:
+    """Whose lease it is. A lease names its worker, so that a coordinator started anew knows it."""
+    return lease.rpartition("/")[0]
+
+
+class Assignments:
+    """Trials by who holds them, and workers by when they were last heard.
+
+    Args:
+        unfinished: trials that someone began, in the order in which they go on.
+        claim_seconds: for so long workers that live on may say which of these they hold; 0 where
+            there are none.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        unfinished: Iterable[int],
+        claim_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._waiting = deque(() if claim_seconds else unfinished)
+        self._unclaimed = set(unfinished if claim_seconds else ())
+        self._claims_until = clock() + claim_seconds
+        self._leases: dict[int, str] = {}
+        self._heard: dict[str, float] = {}
+        self._gone: set[str] = set()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a trial waits for a worker."""
+        return bool(self._waiting)
+
+    @property
+    def held(self) -> int:
+        """How many trials workers hold."""
+        return len(self._leases)
+
+    @property
+    def open(self) -> bool:
+        """Whether any trial waits, or may still be claimed."""
+        return bool(self._waiting or self._unclaimed)
+
+    def leases(self) -> Iterator[tuple[int, str]]:
+        """Trials that are held, with their leases; they may be dropped meanwhile."""
+        return iter(list(self._leases.items()))
+
+    def hear(self, worker: str) -> bool:
+        """Notes a sign of life; false for a worker that has ended, whose words come late."""
+        if worker not in self._gone:
+            self._heard[worker] = self._clock()
+        return worker not in self._gone
+
+    def silent(self, workers: Sequence[str], seconds: float) -> list[str]:
+        """Workers not heard for so long; of those never heard at all the time counts from now."""
+        now = self._clock()
+        for worker in workers:
+            if worker not in self._gone:
+                self._heard.setdefault(worker, now)
+        return [worker for worker, heard in self._heard.items() if now - heard > seconds]
+
+    def ended(self, worker: str) -> None:
+        """Forgets a worker."""
+        self._heard.pop(worker, None)
+        self._gone.add(worker)
+
+    def put_first(self, number: int) -> None:
+        """A new trial, for whoever asks next."""
+        self._waiting.appendleft(number)
+
+    def hand_to(self, worker: str) -> tuple[int, str]:
+        """The trial that has waited longest, with a new lease."""
+        number = self._waiting.popleft()
+        self._leases[number] = f"{worker}/{uuid.uuid4().hex}"
+        return number, self._leases[number]
+
+    def holds(self, number: int, lease: str) -> bool:
+        """Whether a trial is held under this lease; who first claims an unclaimed one holds it."""
+        if number in self._unclaimed:
+            self._unclaimed.remove(number)
+            self._leases[number] = lease
+        return self._leases.get(number) == lease
+
+    def take_back(self, worker: str) -> int | None:
+        """The trial that a worker held, which waits again."""
+        for number, lease in self._leases.items():
+            if worker_of(lease) == worker:
+                del self._leases[number]
+                self._waiting.append(number)
+                return number
+        return None
+
+    def drop(self, number: int) -> None:
+        """A trial that has ended."""
+        self._leases.pop(number, None)
+        if number in self._waiting:
+            self._waiting.remove(number)
+
+    def end_claims(self) -> None:
+        """When the time for claims is over, what nobody has claimed waits."""
+        if self._unclaimed and self._clock() > self._claims_until:
+            self._waiting.extend(sorted(self._unclaimed))
+            self._unclaimed.clear()

@@ -1,0 +1,89 @@
+"""Who spent how much time on what, by a clock that nobody can set."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable
+
+from hpo.budget import Spending
+from hpo.records import State
+
+
+class Ledger:
+    """Counts the time of workers and trials in this run, on top of what was spent before.
+
+    Args:
+        before: spent in earlier runs.
+        cpus, gpus: that each worker holds.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        before: Spending,
+        cpus: float,
+        gpus: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._before = before
+        self._cpus = cpus
+        self._gpus = gpus
+        self._clock = clock
+        self._wall_seconds = 0.0
+        self._at_work_since = 0.0
+        self._workers: dict[str, float] = {}
+        self._worker_seconds = 0.0
+        self._trials: dict[int, float] = {}
+        self._earlier: defaultdict[int, float] = defaultdict(
+            float
+        )  # seconds of executions that were cut short
+        self._busy: defaultdict[State, float] = defaultdict(float, before.busy_seconds)
+
+    def worker_seen(self, worker: str) -> None:
+        now = self._clock()
+        if not self._workers:
+            self._at_work_since = now
+        self._workers.setdefault(worker, now)
+
+    def worker_ended(self, worker: str) -> None:
+        if worker in self._workers:
+            now = self._clock()
+            self._worker_seconds += now - self._workers.pop(worker)
+            if not self._workers:
+                self._wall_seconds += now - self._at_work_since
+
+    def trial_began(self, number: int) -> None:
+        """A worker is at a trial, perhaps not the first one; said again it changes nothing."""
+        self._trials.setdefault(number, self._clock())
+
+    def trial_left(self, number: int) -> None:
+        """A worker left a trial unfinished."""
+        if number in self._trials:
+            self._earlier[number] += self._clock() - self._trials.pop(number)
+
+    def trial_ended(self, number: int, state: State) -> float:
+        """The seconds that a trial took in this run."""
+        self.trial_left(number)
+        seconds = self._earlier.pop(number, 0.0)
+        self._busy[state] += seconds
+        return seconds
+
+    def running_for(self, number: int) -> float:
+        """Seconds of the execution that is going on; 0 if there is none."""
+        return self._clock() - self._trials[number] if number in self._trials else 0.0
+
+    def spent(self) -> Spending:
+        now = self._clock()
+        unfinished = sum(now - began for began in self._trials.values())
+        unfinished += sum(self._earlier.values()) + self._busy[State.RUNNING]
+        busy = {**self._busy, State.RUNNING: unfinished}
+        here = self._worker_seconds + sum(now - began for began in self._workers.values())
+        wall = self._wall_seconds + (now - self._at_work_since if self._workers else 0.0)
+        return Spending(
+            wall_seconds=self._before.wall_seconds + wall,
+            worker_seconds=self._before.worker_seconds + here,
+            busy_seconds={state: seconds for state, seconds in busy.items() if seconds > 0},
+            cpu_seconds=self._before.cpu_seconds + here * self._cpus,
+            gpu_seconds=self._before.gpu_seconds + here * self._gpus,
+        )

@@ -1,0 +1,96 @@
+"""Which samplers, pruners and budgets go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+
+from hpo.budget import BudgetSettings
+from hpo.records import Objective
+from hpo.search.pruners import NoPruner, PrunerSettings
+from hpo.search.settings import SearchSettings
+from hpo.space import Keys, Range, Space
+
+PACKAGES = {"cmaes": "cmaes"}
+"""What a sampler needs beside this package; the extra has the sampler's name."""
+
+LEARN_FROM_COMPLETE = ("gp", "cmaes", "nsga2")
+LEARN_FROM_OTHERS = ("tpe", "gp", "auto")
+
+SAMPLER: Keys = ("search", "sampler")
+
+
+def mistakes(
+    search: SearchSettings,
+    pruner: PrunerSettings,
+    budget: BudgetSettings,
+    space: Space,
+    objectives: Sequence[Objective],
+) -> list[tuple[Keys, str]]:
+    """What a study file asks for that cannot be had, each with its path in the file."""
+    return [
+        *_search(search, budget),
+        *_sampler(search, space, objectives),
+        *_pruner(search, pruner, objectives),
+    ]
+
+
+def _search(search: SearchSettings, budget: BudgetSettings) -> Iterator[tuple[Keys, str]]:
+    sampler = search.sampler
+    if search.trials is None and sampler != "grid" and not budget.ends:
+        yield (
+            ("search", "trials"),
+            "a study must end; add trials: NUMBER, or a budget: wall_hours, cpu_hours, gpu_hours or"
+            " no_improvement",
+        )
+    if search.enqueue and sampler == "grid":
+        yield (
+            ("search", "enqueue"),
+            "a grid tries every combination anyway; remove enqueue, or choose another sampler",
+        )
+    if search.warm_start and sampler not in LEARN_FROM_OTHERS:
+        yield (
+            ("search", "warm_start"),
+            f"sampler {sampler} learns nothing from earlier studies; remove warm_start, or write"
+            f" sampler: {', '.join(LEARN_FROM_OTHERS[:-1])} or {LEARN_FROM_OTHERS[-1]}",
+        )
+
+
+def _sampler(
+    search: SearchSettings, space: Space, objectives: Sequence[Objective]
+) -> Iterator[tuple[Keys, str]]:
+    sampler = search.sampler
+    package = PACKAGES.get(sampler)
+    if package is not None and find_spec(package) is None:
+        yield SAMPLER, f"needs the package {package}; pip install 'hpo[{sampler}]'"
+    if sampler == "cmaes" and len(objectives) > 1:
+        yield (
+            SAMPLER,
+            f"cmaes knows one objective, got {len(objectives)}; write sampler: nsga2, tpe or gp",
+        )
+    numbers = [h for h in space.parameters if not h.given and isinstance(h.parameter, Range)]
+    if sampler == "cmaes" and not numbers:
+        yield (
+            SAMPLER,
+            "cmaes adapts numbers that every config has, and this space has none; write sampler:"
+            " tpe",
+        )
+
+
+def _pruner(
+    search: SearchSettings, pruner: PrunerSettings, objectives: Sequence[Objective]
+) -> Iterator[tuple[Keys, str]]:
+    if isinstance(pruner, NoPruner):
+        return
+    if len(objectives) > 1:
+        yield (
+            ("pruner",),
+            f"{pruner.kind} judges one objective, got {len(objectives)}; write pruner: {{kind:"
+            " none}",
+        )
+    elif search.sampler in LEARN_FROM_COMPLETE:
+        yield (
+            ("pruner",),
+            f"sampler {search.sampler} learns nothing from pruned trials; write pruner: {{kind:"
+            " none}, or sampler: tpe",
+        )

@@ -1,0 +1,148 @@
+"""What the terminal says of a study."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from rich.console import Console, RenderableType
+
+from hpo.budget import Spending
+from hpo.errors import InputError
+from hpo.records import Objective, State, TrialRecord, best_trials
+from hpo.report import status
+from hpo.report.best import Kept, KeptTrial
+
+LOSS = (Objective("loss"),)
+TWO = (Objective("loss"), Objective("speed", "maximize"))
+SPENT = Spending(75.0, 100.0, {State.COMPLETE: 60.0, State.PRUNED: 15.0}, 3600.0, 1800.0)
+
+
+def said(parts: Iterable[RenderableType]) -> str:
+    text = io.StringIO()
+    console = Console(file=text, width=160, soft_wrap=True, highlight=False)
+    for part in parts:
+        console.print(part)
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+
+def trial(number: int, *values: float, state: State = State.COMPLETE) -> TrialRecord:
+    config = {"x": number / 10}
+    return TrialRecord(number, state, config, config, values, {}, "", 1.0, 2.0, 5)
+
+
+def study(*trials: TrialRecord, objectives: Any = LOSS, test: Any = None, **changes: Any) -> Any:
+    """As `hpo.result` hands it over."""
+    front = best_trials(trials, objectives)
+    chosen = [
+        KeptTrial(trial=t.number, values=t.values, metrics={}, test=test or {}, config={})
+        for t in front
+    ]
+    kept = None
+    if chosen:
+        kept = Kept(
+            study="toy",
+            trials=len(trials),
+            complete=True,
+            objectives=objectives,
+            trainable="toys:train",
+            folder=".",
+            best=chosen,
+        )
+    values = {
+        "name": "toy",
+        "done": True,
+        "running": False,
+        "total": 8,
+        "objectives": objectives,
+        "front": front,
+        "best": front[0] if front and len(objectives) == 1 else None,
+        "kept": kept,
+        "trials": list(trials),
+        "spent": SPENT,
+        "ended_by": "",
+        "folder": Path.cwd() / "somewhere",
+        "url": None,
+        "trouble": None,
+    }
+    return SimpleNamespace(**(values | changes))
+
+
+def test_the_end_of_a_run() -> None:
+    again = dataclasses.replace(trial(2, 0.5), same_as=0, draws=4)
+    ended = study(trial(0, 0.5), trial(1, 0.4), again, test={"test_loss": 0.45})
+    assert said(status.result(ended)) == (
+        "study toy is complete: 3 trials (3 complete) over 1 min 15 s;"
+        " 1 answered from the record, their config had run before;"
+        " 3 draws that the config model rejected\n"
+        "best trial 1: loss 0.4\n"
+        "on the test set: test_loss 0.45\n"
+        "x: 0.1\n"
+        "spent on         time        share\n"
+        "wall time        1 min 15 s\n"
+        "workers' time    1 min 40 s\n"
+        "complete trials  1 min 0 s   60 %\n"
+        "pruned trials    15.0 s      15 %\n"
+        "idle             25.0 s      25 %\n"
+        "CPU-hours        1\n"
+        "GPU-hours        0.5\n"
+        "files: somewhere\n"
+        "look at it: hpo ui\n"
+        "use it: hpo best toy"
+    )
+
+
+def test_a_front_is_a_table_by_the_first_objective() -> None:
+    ended = study(trial(0, 0.5, 9.0), trial(1, 0.4, 1.0), trial(2, 0.5, 8.0), objectives=TWO)
+    text = said(status.result(ended))
+    rows = text.splitlines()
+    start = rows.index("Pareto set: 2 trials")
+    assert [row.split() for row in rows[start + 1 : start + 4]] == [
+        ["trial", "loss", "speed", "parameters"],
+        ["1", "0.4", "1", "x=0.1"],
+        ["0", "0.5", "9", "x=0"],
+    ]
+    assert "best trial" not in text and "use it: hpo best toy" in text
+
+
+def test_why_it_ended_and_what_the_tracker_lacks() -> None:
+    text = said(
+        status.result(study(trial(0, 0.5), ended_by="budget.target: 0.5", trouble="no answer"))
+    )
+    assert "it ended by budget.target: 0.5" in text
+    assert "the tracker is behind (no answer); hpo sync toy publishes the rest" in text
+
+
+def test_a_study_that_is_stopped_before_a_trial_is_complete() -> None:
+    stopped = study(done=False, spent=Spending())
+    assert said(status.status(stopped)) == (
+        "study toy: stopped; no trials\nno trial is complete yet\nfiles: somewhere"
+    )
+
+
+def test_the_commonest_failures_are_shown() -> None:
+    failed = [
+        dataclasses.replace(trial(n, state=State.FAILED), reason="KeyError") for n in range(3)
+    ]
+    text = said(status.status(study(*failed)))
+    assert "failed 3x: KeyError" in text
+
+
+def test_the_list_of_studies() -> None:
+    rows = [
+        study(trial(0, 0.5)),
+        study(trial(0, 0.5, 9.0), trial(1, 0.4, 1.0), objectives=TWO, done=False, running=True),
+        study(total=None, done=False),
+        ("broken", InputError("spec.json is [damaged]")),
+    ]
+    table = said([status.studies(rows)]).splitlines()
+    assert [row.split() for row in table[1:]] == [
+        ["toy", "complete", "1/8", "loss", "0.5", "0"],
+        ["toy", "running", "2/8", "2", "trials", "in", "the", "Pareto", "set"],
+        ["toy", "stopped", "0"],
+        ["broken", "unreadable", "spec.json", "is", "[damaged]"],
+    ]
