@@ -36,6 +36,8 @@ class Assignments:
         self._leases: dict[int, str] = {}
         self._heard: dict[str, float] = {}
         self._gone: set[str] = set()
+        self._condemned: set[str] = set()
+        self._looked = clock()
 
     @property
     def waiting(self) -> bool:
@@ -63,17 +65,36 @@ class Assignments:
         return worker not in self._gone
 
     def silent(self, workers: Sequence[str], seconds: float) -> list[str]:
-        """Workers not heard for so long; of those never heard at all the time counts from now."""
+        """Workers not heard for so long; of those never heard at all the time counts from now.
+
+        To be asked often: if nobody has looked for half that time, then nobody has listened either
+        (this process was held up, say by a database that was away), and all count from now.
+        """
         now = self._clock()
+        if now - self._looked > seconds / 2:
+            self._heard = dict.fromkeys(self._heard, now)
+        self._looked = now
         for worker in workers:
             if worker not in self._gone:
                 self._heard.setdefault(worker, now)
         return [worker for worker, heard in self._heard.items() if now - heard > seconds]
 
+    def condemn(self, worker: str) -> None:
+        """A worker that is to be killed: nothing it says counts any more."""
+        self._heard.pop(worker, None)
+        self._gone.add(worker)
+        self._condemned.add(worker)
+
+    @property
+    def condemned(self) -> tuple[str, ...]:
+        """Workers to be killed that have not ended yet."""
+        return tuple(sorted(self._condemned))
+
     def ended(self, worker: str) -> None:
         """Forgets a worker."""
         self._heard.pop(worker, None)
         self._gone.add(worker)
+        self._condemned.discard(worker)
 
     def put_first(self, number: int) -> None:
         """A new trial, for whoever asks next."""

@@ -47,9 +47,10 @@ class Spending:
     Args:
         wall_seconds: during which it had workers.
         worker_seconds: of all workers together, trials and idling.
-        busy_seconds: the part of that spent on trials, by how these ended; those that are still
-            running, or were lost with their worker and ran again, stand under `State.RUNNING`.
+        busy_seconds: the part of that spent on trials, by how these ended; of those that have not
+            ended yet, under `State.RUNNING`.
         cpu_seconds, gpu_seconds: worker seconds times what each worker held.
+        unfinished: busy seconds of each trial that has not ended yet, by number.
     """
 
     wall_seconds: float = 0.0
@@ -57,6 +58,7 @@ class Spending:
     busy_seconds: Mapping[State, float] = field(default_factory=dict)
     cpu_seconds: float = 0.0
     gpu_seconds: float = 0.0
+    unfinished: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def idle_seconds(self) -> float:

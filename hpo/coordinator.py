@@ -54,6 +54,9 @@ MAX_DEATHS = 5
 PREDECESSOR_SECONDS = 20.0
 """How long the writer before, whose run was killed, may take to be gone."""
 
+SPENT_SECONDS = 60.0
+"""Between two notes of what was spent, while trials run."""
+
 OVERTIME_SECONDS = 5.0
 """How long a worker may take to notice that its trial is over the time limit."""
 
@@ -108,10 +111,15 @@ class Coordinator:
         self._deaths = 0
         self._stopping = False
         self._closed = False
+        self._spent_at = time.monotonic()
         self._failure: HpoError | None = None
         self._ended_by = self._limits.reached(self._ledger.spent())
         self._started = time.time()
         self._finished_before = self._finished()
+        best = {trial.number for trial in self._limits.best}
+        for number, trial in self._trials.items():  # a crash may have left what is of no use
+            if trial.state is not State.RUNNING and number not in best:
+                shutil.rmtree(folder.checkpoint(number), ignore_errors=True)
 
     # -- workers ------------------------------------------------------------------------------
 
@@ -160,6 +168,7 @@ class Coordinator:
         if self._overtime(number) > 0:
             return Decision.TIME_OUT
         self._look_at_budget()
+        self._note_spending()
         return Decision.PAUSE if self._stopping or self._ended_by else Decision.GO_ON
 
     @locked
@@ -215,17 +224,17 @@ class Coordinator:
         lease_seconds = self.study.file.resources.lease_seconds
         silent = self._assignments.silent(workers, lease_seconds)
         for worker in silent:
+            self._assignments.condemn(worker)
             lost = self._take_back(worker)
             if lost is not None:
                 self._count_loss(lost, "fell silent")
-        deaf = []
         for number, lease in self._assignments.leases():
             if self._overtime(number) > OVERTIME_SECONDS:
-                deaf.append(worker_of(lease))
+                self._assignments.condemn(worker_of(lease))
                 self._close(number, TIMED_OUT, [])
         self._assignments.end_claims()
         self._look_at_budget()
-        return (*silent, *deaf)
+        return self._assignments.condemned
 
     @locked
     def work_left(self) -> bool:
@@ -286,7 +295,7 @@ class Coordinator:
 
     def fail(self, failure: HpoError) -> None:
         """Stops the study: it cannot go on."""
-        self._failure = failure
+        self._failure = self._failure or failure
         self._stopping = True
 
     # -- inside -------------------------------------------------------------------------------
@@ -294,10 +303,10 @@ class Coordinator:
     @locked
     def _hand_out(self, worker: str) -> tuple[TrialSpec | None, Future[Proposal | None] | None]:
         """A trial that waits, or else the draw of a new one, or neither."""
-        self._hear(worker)
+        gone = not self._hear(worker)
         self._take_back(worker)
         self._look_at_budget()
-        if self._over():
+        if self._over() or gone:
             return None, None
         if self._assignments.waiting:
             return self._lease_to(worker), None
@@ -332,7 +341,8 @@ class Coordinator:
         self.fail(
             StudyFailed(
                 f"the sampler {sampler} failed: {type(error).__name__}: {error}",
-                "run the study again to continue it; if it fails again, take another sampler",
+                "run the study again to continue it; if it fails again, begin one of another name"
+                f" with another sampler and search.warm_start: [{self.study.name}]",
             )
         )
 
@@ -359,6 +369,12 @@ class Coordinator:
     def _finished(self) -> int:
         return len(self._trials) - self._counts[State.RUNNING]
 
+    def _note_spending(self) -> None:
+        """Makes durable now and then what was spent; the end of a trial does so anyway."""
+        if time.monotonic() - self._spent_at > SPENT_SECONDS:
+            self._spent_at = time.monotonic()
+            self._record.spend(self._ledger.spent())
+
     def _look_at_budget(self) -> None:
         self._ended_by = self._ended_by or self._limits.reached(self._ledger.spent())
 
@@ -367,9 +383,12 @@ class Coordinator:
         limit = self.study.file.budget.trial_seconds
         return -math.inf if limit is None else self._ledger.running_for(number) - limit
 
-    def _hear(self, worker: str) -> None:
-        if self._assignments.hear(worker):
+    def _hear(self, worker: str) -> bool:
+        """False for a worker that has ended: what it asked for must not be handed to it."""
+        heard = self._assignments.hear(worker)
+        if heard:
             self._ledger.worker_seen(worker)
+        return heard
 
     def _holds(self, number: int, lease: str) -> bool:
         """Whether a result may be taken from this lease.
@@ -444,8 +463,9 @@ class Coordinator:
         )
 
 
-_ANSWERS = (State.COMPLETE, State.PRUNED, State.DIVERGED, State.OUT_OF_MEMORY)
-"""What a deterministic trainable would come to again; a failure may have had other causes."""
+_ANSWERS = (State.COMPLETE, State.DIVERGED)
+"""What a deterministic trainable would come to again. A trial that was pruned was so because of
+others, one that failed or was out of memory perhaps because of the machine."""
 
 
 def _canonical(config: Json) -> str:

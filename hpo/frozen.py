@@ -296,6 +296,7 @@ def _has_results(folder: StudyFolder) -> bool:
 def _clear(folder: StudyFolder) -> None:
     """Forgets trials that came to nothing."""
     spec = _read(folder)
-    forget(spec["file"]["storage"], folder.journal, spec["id"])
+    # The record last: trials without one are taken for a study that lost it.
     shutil.rmtree(folder.root / "trials", ignore_errors=True)
     (folder.root / spec["known"]).unlink(missing_ok=True)
+    forget(spec["file"]["storage"], folder.journal, spec["id"])

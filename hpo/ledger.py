@@ -35,10 +35,10 @@ class Ledger:
         self._workers: dict[str, float] = {}
         self._worker_seconds = 0.0
         self._trials: dict[int, float] = {}
-        self._earlier: defaultdict[int, float] = defaultdict(
-            float
-        )  # seconds of executions that were cut short
-        self._busy: defaultdict[State, float] = defaultdict(float, before.busy_seconds)
+        # Of executions that were cut short, by trial.
+        self._unfinished = defaultdict(float, before.unfinished)
+        self._busy = defaultdict(float, before.busy_seconds)
+        self._busy.pop(State.RUNNING, None)
 
     def worker_seen(self, worker: str) -> None:
         now = self._clock()
@@ -60,12 +60,12 @@ class Ledger:
     def trial_left(self, number: int) -> None:
         """A worker left a trial unfinished."""
         if number in self._trials:
-            self._earlier[number] += self._clock() - self._trials.pop(number)
+            self._unfinished[number] += self._clock() - self._trials.pop(number)
 
     def trial_ended(self, number: int, state: State) -> float:
-        """The seconds that a trial took in this run."""
+        """The seconds that a trial took, in all its executions."""
         self.trial_left(number)
-        seconds = self._earlier.pop(number, 0.0)
+        seconds = self._unfinished.pop(number, 0.0)
         self._busy[state] += seconds
         return seconds
 
@@ -75,9 +75,10 @@ class Ledger:
 
     def spent(self) -> Spending:
         now = self._clock()
-        unfinished = sum(now - began for began in self._trials.values())
-        unfinished += sum(self._earlier.values()) + self._busy[State.RUNNING]
-        busy = {**self._busy, State.RUNNING: unfinished}
+        unfinished = dict(self._unfinished)
+        for number, began in self._trials.items():
+            unfinished[number] = unfinished.get(number, 0.0) + now - began
+        busy = {**self._busy, State.RUNNING: sum(unfinished.values())}
         here = self._worker_seconds + sum(now - began for began in self._workers.values())
         wall = self._wall_seconds + (now - self._at_work_since if self._workers else 0.0)
         return Spending(
@@ -86,4 +87,5 @@ class Ledger:
             busy_seconds={state: seconds for state, seconds in busy.items() if seconds > 0},
             cpu_seconds=self._before.cpu_seconds + here * self._cpus,
             gpu_seconds=self._before.gpu_seconds + here * self._gpus,
+            unfinished=unfinished,
         )

@@ -10,6 +10,9 @@ from hpo.records import Objectives, State, TrialRecord, best_trials
 
 HOUR = 3600.0
 
+MAX_KNOWN = 100
+"""So many configs in a row that were tried before, and there is hardly a new one left."""
+
 
 class Limits:
     """Follows the trials of a study as they end.
@@ -25,8 +28,9 @@ class Limits:
         self._objectives = objectives
         ended = [t for t in trials if t.state is not State.RUNNING]
         self.best = best_trials(ended, objectives)
-        newest = max((t.number for t in self.best), default=-1)
-        self._idle = sum(t.number > newest for t in ended)
+        self._numbers = [t.number for t in ended]
+        self._idle = self._since_the_best()
+        self._known_in_row = 0
         self._failed_in_row = 0
         self._reasons: Counter[str] = Counter()
 
@@ -37,7 +41,11 @@ class Limits:
             those that were among the best and no longer are.
         """
         before, self.best = self.best, best_trials([*self.best, trial], self._objectives)
-        self._idle = 0 if trial in self.best else self._idle + 1
+        self._numbers.append(trial.number)
+        improved = any(t.number == trial.number for t in self.best)
+        # By number, not by the order in which trials end, which is not known later.
+        self._idle = self._since_the_best() if improved else self._idle + self._is_late(trial)
+        self._known_in_row = 0 if trial.same_as is None else self._known_in_row + 1
         if trial.state is State.FAILED:
             self._failed_in_row += 1
             self._reasons[trial.reason] += 1
@@ -45,6 +53,13 @@ class Limits:
             self._failed_in_row = 0
             self._reasons.clear()
         return [t for t in before if t not in self.best]
+
+    def _since_the_best(self) -> int:
+        newest = max((t.number for t in self.best), default=-1)
+        return sum(number > newest for number in self._numbers)
+
+    def _is_late(self, trial: TrialRecord) -> bool:
+        return all(trial.number > t.number for t in self.best)
 
     def failing(self) -> str | None:
         """Why the study gives up; `None` while it does not. Counts from the start of this run."""
@@ -65,6 +80,8 @@ class Limits:
                 return f"budget.{name}: {hours:g} hours are used up"
         if budget.no_improvement is not None and self._idle >= budget.no_improvement:
             return f"budget.no_improvement: {self._idle} trials in a row brought nothing better"
+        if self._known_in_row >= MAX_KNOWN:
+            return f"the last {self._known_in_row} configs drawn had all been tried before"
         if budget.target is not None and self.best:
             value, objective = self.best[0].values[0], self._objectives[0]
             if not objective.better(budget.target, value):

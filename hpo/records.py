@@ -89,8 +89,7 @@ class TrialRecord:
         metrics: final metrics as returned by the trainable.
         started, finished: Unix time in seconds; `finished` is `None` while running.
         steps: the last step reported, 0 if none.
-        seconds: that workers spent on it in the run in which it ended, by a clock that nobody can
-            set; 0 while running.
+        seconds: that workers spent on it, by a clock that nobody can set; 0 while running.
         draws: points drawn until the config model accepted one.
         same_as: the trial with the same config whose result this one was given without being run.
     """

@@ -43,12 +43,27 @@ def test_workers_fall_silent_and_the_dead_stay_dead():
     clock = Clock()
     held = Assignments([], claim_seconds=0, clock=clock)
     assert held.hear("a")
-    clock.now += 3
-    assert held.silent(["a", "b"], 5) == []
-    clock.now += 3
-    assert held.silent(["a", "b"], 5) == ["a"]
-    clock.now += 3
-    assert held.silent(["a", "b"], 5) == ["a", "b"]
+    found = []
+    for _ in range(4):
+        clock.now += 2
+        found.append(held.silent(["a", "b"], 5))
+    assert found == [[], [], ["a"], ["a", "b"]]
+    held.condemn("a")
+    assert not held.hear("a") and held.condemned == ("a",)
+    assert held.silent(["a", "b"], 5) == ["b"]
     held.ended("a")
-    assert not held.hear("a")
-    assert held.silent(["b"], 5) == ["b"]
+    assert held.condemned == () and not held.hear("a")
+
+
+def test_when_nobody_looked_nobody_was_silent():
+    clock = Clock()
+    held = Assignments([], claim_seconds=0, clock=clock)
+    held.hear("a")
+    clock.now += 60  # the process itself was held up
+    assert held.silent(["a"], 5) == []
+    clock.now += 2
+    assert held.silent(["a"], 5) == []
+    clock.now += 2
+    held.silent(["a"], 5)
+    clock.now += 2
+    assert held.silent(["a"], 5) == ["a"]

@@ -44,11 +44,12 @@ def test_time_of_workers_and_trials():
 
 def test_earlier_runs_count():
     clock = Clock()
-    before = Spending(10, 20, {State.COMPLETE: 5, State.RUNNING: 2}, 20, 0)
+    before = Spending(10, 20, {State.COMPLETE: 5, State.RUNNING: 2}, 20, 0, {3: 2})
     ledger = Ledger(before, cpus=1, gpus=0, clock=clock)
     assert ledger.spent() == before
     ledger.worker_seen("a")
     ledger.trial_began(3)
     clock.now += 1
-    ledger.trial_ended(3, State.COMPLETE)
-    assert ledger.spent() == Spending(11, 21, {State.COMPLETE: 6, State.RUNNING: 2}, 21, 0)
+    assert ledger.spent().unfinished == {3: 3}
+    assert ledger.trial_ended(3, State.COMPLETE) == 3
+    assert ledger.spent() == Spending(11, 21, {State.COMPLETE: 8}, 21, 0)

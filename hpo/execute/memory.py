@@ -22,17 +22,27 @@ def share_in_use() -> float:
 
 
 def is_largest() -> bool:
-    """Whether no other process of the same parent holds more memory: the other workers here."""
+    """Whether no other worker on this machine holds more memory.
+
+    Ray names its processes by what they run; workers have the same parent and the same name.
+    """
     me = psutil.Process()
-    parent = me.parent()
-    siblings = parent.children() if parent else [me]
-    return _resident(me) >= max((_resident(process) for process in siblings), default=0)
+    parent, mine = me.parent(), _title(me)
+    siblings = [p for p in parent.children() if _title(p) == mine] if parent else []
+    return _resident(me) >= max(map(_resident, siblings), default=0)
+
+
+def _title(process: psutil.Process) -> str:
+    try:
+        return next(iter(process.cmdline()), "")
+    except psutil.Error:  # ended meanwhile, or another user's
+        return ""
 
 
 def _resident(process: psutil.Process) -> int:
     try:
         return int(process.memory_info().rss)
-    except psutil.Error:  # ended meanwhile, or another user's
+    except psutil.Error:
         return 0
 
 
@@ -42,6 +52,6 @@ def _share_of_container() -> float:
         limit = int((CGROUP / "memory.max").read_text())
         used = int((CGROUP / "memory.current").read_text())
         cached = dict(line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):
+        return (used - int(cached["inactive_file"])) / limit
+    except (OSError, ValueError, KeyError):
         return 0.0
-    return (used - int(cached["inactive_file"])) / limit

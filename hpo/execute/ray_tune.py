@@ -40,6 +40,8 @@ from hpo.execute.settings import ResourceSettings
 from hpo.execute.worker import Channel, Setup, Supervised, work
 from hpo.home import StudyFolder
 
+log = logging.getLogger(__name__)
+
 C = TypeVar("C")
 
 WATCH_S = 1.0
@@ -253,13 +255,12 @@ class Workers(tune.Callback):
         while not self._over.wait(WATCH_S):
             alive = dict(self._alive)
             try:
-                overdue = self._coordinator.overdue(list(alive))
-            except RayError:  # being started again
-                continue
-            for worker in overdue:
-                actor = alive[worker].temporary_state.ray_actor if worker in alive else None
-                if actor is not None:
-                    ray.kill(actor)
+                for worker in self._coordinator.overdue(list(alive)):
+                    actor = alive[worker].temporary_state.ray_actor if worker in alive else None
+                    if actor is not None:
+                        ray.kill(actor)
+            except Exception as error:  # the coordinator is being started again, for example
+                log.info("workers could not be looked after: %s", str(error).splitlines()[0])
 
 
 def _worker(config: dict[str, Any], setup: Setup, cpus: int, coordinator: Channel) -> None:

@@ -131,8 +131,7 @@ def _heartbeat(
 
     def beat() -> None:
         spec = next(iter(held), None)
-        with suppress(Exception):  # a coordinator that is being started again; the next counts
-            channel.alive(worker, spec.number if spec else None, spec.lease if spec else "")
+        channel.alive(worker, spec.number if spec else None, spec.lease if spec else "")
 
     with _every(setup.heartbeat_seconds, beat):
         yield
@@ -143,15 +142,15 @@ def _memory(setup: Setup, channel: Channel, held: Sequence[TrialSpec]) -> Iterat
     """Ends the trial and this process when the machine's memory is full and this one has most."""
 
     def look() -> None:
-        share = memory.share_in_use()
-        if share < setup.memory_limit or not held or not memory.is_largest():
+        spec, share = next(iter(held), None), memory.share_in_use()
+        if spec is None or share < setup.memory_limit or not memory.is_largest():
             return
-        (spec,) = held
         reason = (
             f"{share:.0%} of the machine's memory were in use, most of it by this trial's worker"
         )
         channel.finish(spec.number, spec.lease, Outcome(State.OUT_OF_MEMORY, {}, reason))
-        os._exit(1)
+        if spec in held:
+            os._exit(1)
 
     with _every(memory.LOOK_SECONDS if setup.memory_limit < 1 else None, look):
         yield
@@ -164,7 +163,8 @@ def _every(seconds: float | None, do: Callable[[], None]) -> Iterator[None]:
 
     def run() -> None:
         while not over.wait(seconds):
-            do()
+            with suppress(Exception):  # a coordinator that is being started again; next time, then
+                do()
 
     if seconds is not None:
         threading.Thread(target=run, name="hpo-watch-worker", daemon=True).start()

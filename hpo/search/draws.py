@@ -156,7 +156,7 @@ class Draws:
             behind = (behind | {number}) - learnt
             opened = self._knowledge.open(number)
             if self._proposer.replays:
-                given = self._given(enqueued)
+                given = self._given(enqueued) if origin.enqueued else {}
                 self._proposer.propose(self._knowledge.study, opened, number, position, given)
             enqueued += origin.enqueued
             position = max(position, origin.position)

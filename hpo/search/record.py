@@ -8,7 +8,7 @@ completes: a trial whose outcome is written but not told is told.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -99,6 +99,7 @@ class Record:
                 sampler=sampler,
                 pruner=pruner,
             )
+        self._judging = _Judging(_NAME, self._storage, sampler, pruner)
         self._id = self._storage.get_study_id_from_name(_NAME)
         self._count = 0
         self._worst: list[float | None] = [None] * len(objectives)
@@ -168,7 +169,7 @@ class Record:
                 return True  # decided before a crash; a pruner does not judge the same rung twice
             if not math.isfinite(value):
                 return False  # diverged, which is not for the pruner to say
-            prune = self._study.pruner.prune(self._study, trial)
+            prune = self._judging.pruner.prune(self._judging, trial)
             if prune:
                 self._storage.set_trial_user_attr(trial_id, _PRUNE, True)
             return prune
@@ -217,7 +218,8 @@ class Record:
         if noted is None:
             return Spending()
         busy = {State(state): seconds for state, seconds in noted["busy_seconds"].items()}
-        return Spending(**{**noted, "busy_seconds": busy})
+        unfinished = {int(number): seconds for number, seconds in noted["unfinished"].items()}
+        return Spending(**{**noted, "busy_seconds": busy, "unfinished": unfinished})
 
     def _complete_interrupted(self) -> None:
         for trial in self._all():
@@ -275,8 +277,23 @@ class Record:
             steps=trial.last_step or 0,
             seconds=note.get("seconds", 0.0),
             draws=_origin(trial).draws,
-            same_as=note.get("same_as"),
+            same_as=_same_as(trial),
         )
+
+
+class _Judging(optuna.Study):
+    """What pruners compare a trial with: no trial whose value is not of its own making."""
+
+    def get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        found = super().get_trials(deepcopy, states)
+        return [t for t in found if not (t.constraints or _same_as(t) is not None)]
+
+
+def _same_as(trial: FrozenTrial) -> int | None:
+    note: dict[str, int | None] = trial.user_attrs.get(_OUTCOME, {})
+    return note.get("same_as")
 
 
 def constraint_attrs(constraints: Mapping[str, float]) -> Mapping[str, Any]:

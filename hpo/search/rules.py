@@ -30,6 +30,7 @@ def mistakes(
     """What a study file asks for that cannot be had, each with its path in the file."""
     return [
         *_search(search, budget),
+        *_target(budget, objectives),
         *_sampler(search, space, objectives),
         *_pruner(search, pruner, objectives),
     ]
@@ -53,6 +54,15 @@ def _search(search: SearchSettings, budget: BudgetSettings) -> Iterator[tuple[Ke
             ("search", "warm_start"),
             f"sampler {sampler} learns nothing from earlier studies; remove warm_start, or write"
             f" sampler: {', '.join(LEARN_FROM_OTHERS[:-1])} or {LEARN_FROM_OTHERS[-1]}",
+        )
+
+
+def _target(budget: BudgetSettings, objectives: Sequence[Objective]) -> Iterator[tuple[Keys, str]]:
+    if budget.target is not None and len(objectives) > 1:
+        yield (
+            ("budget", "target"),
+            f"a target is for one objective, got {len(objectives)}; remove it, or write"
+            " no_improvement: NUMBER",
         )
 
 

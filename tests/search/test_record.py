@@ -12,14 +12,14 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
-from spaces import GRID, TREE, Search
+from spaces import GRID, TREE, Search, make_space
 
 from hpo.records import Objective, Outcome, State
 from hpo.search import draws
 from hpo.search.journal import open_journal
 from hpo.search.journal.file import FileJournal
-from hpo.search.pruners import Asha
-from hpo.search.record import Record
+from hpo.search.pruners import Asha, Median
+from hpo.search.record import Origin, Record
 from hpo.search.settings import SamplerName
 
 CREATE_TRIAL = 4  # one of the operations in an Optuna journal
@@ -33,6 +33,7 @@ def tree(kind):
 
 
 LOSS = (Objective("loss"),)
+PARAMETERS = {here.parameter.name: here.parameter for here in make_space(TREE).parameters}
 
 
 def reading(journal):
@@ -256,6 +257,20 @@ def test_a_crash_while_pruning_repeats_nothing(tmp_path, kind):
         search.run(4)
         assert [t[0::2][:2] for t in search.story()] == [t[0::2][:2] for t in whole.story()]
         assert not any(t.state is State.RUNNING for t in search.record.trials())
+
+
+def test_diverged_trials_set_no_bar_for_others(tmp_path):
+    """They may have been the best until they were not."""
+    objectives = LOSS
+    journal = FileJournal(tmp_path / "journal", writable=True)
+    search = Search(tmp_path / "other")
+    record = Record(journal, objectives, Median(startup_trials=3).make())
+    for _ in range(5):
+        number = record.open(search.draws.next().result(), Origin(), PARAMETERS).number
+        record.report(number, 1, 0.1)
+        record.finish(number, Outcome(State.DIVERGED, {}, "nan"), [])
+    number = record.open(search.draws.next().result(), Origin(), PARAMETERS).number
+    assert not record.report(number, 1, 0.9)
 
 
 def test_a_decision_to_prune_survives_a_crash(tmp_path):
