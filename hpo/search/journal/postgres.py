@@ -29,7 +29,7 @@ CONNECT_SECONDS = 10
 LOCK_SECONDS = 3.0
 """How long the server may take to notice that the writer before was killed."""
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds between attempts to connect; each pause is twice the one before."""
 
 # Without these a partner whose machine has vanished is noticed after hours. They hold where the URL
