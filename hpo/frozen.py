@@ -17,14 +17,14 @@ from hpo.differences import differences
 from hpo.errors import InputError, Place, StudyConflict
 from hpo.files import write_atomically
 from hpo.home import Home, StudyFolder
-from hpo.records import Json, State, StudyCard, TrialRecord, best_trials
+from hpo.records import Json, Objectives, State, StudyCard, TrialRecord, best_trials
 from hpo.search.journal import forget, journal_exists, open_journal
 from hpo.search.known import Known, KnownTrial, compatible
 from hpo.search.record import Record
 from hpo.space import Document, OutsideSpace, extension, locate
 from hpo.studyfile import Study, StudyFile
 
-SCHEMA = 2
+SCHEMA = 3
 
 
 def freeze(study: Study, home: Home, extend: bool = False) -> StudyCard:
@@ -44,6 +44,8 @@ def freeze(study: Study, home: Home, extend: bool = False) -> StudyCard:
     folder = home.study(study.name)
     file = study.file.model_dump(mode="json")
     study_id, grown, before = uuid.uuid4().hex, 0, None
+    # Asked before anything is written: a database that cannot be reached makes no study.
+    journal_exists(study.file.storage, folder.journal, study_id)
     if folder.spec.exists():
         before = _read(folder)
         if (folder.root / "trials").exists() and not exists(folder):
@@ -62,10 +64,14 @@ def freeze(study: Study, home: Home, extend: bool = False) -> StudyCard:
             _clear(folder)
             before = None
         elif extend:
-            _check_growth(folder, study, changes)
+            if others := _other_than_growth(folder, study, changes):
+                raise _conflict(
+                    study, folder, others, "only wider ranges and more choices are a growth"
+                )
             study_id, grown = before["id"], before["extension"] + 1
         else:
-            raise _conflict(study, folder, changes, "to let its space grow: hpo run --extend")
+            growth = not _other_than_growth(folder, study, changes)
+            raise _conflict(study, folder, changes, "to let it grow: hpo run --extend" * growth)
     # What is known is written before the spec, which names it: a crash between the two leaves
     # either no study, or the study as it was.
     known = f"known-{study_id}-{grown}.json"
@@ -187,23 +193,23 @@ def _identity(file: StudyFile) -> dict[str, Json]:
     }
 
 
-def _check_growth(folder: StudyFolder, study: Study, changes: list[str]) -> None:
-    """Refuses changes other than growth."""
+def _other_than_growth(folder: StudyFolder, study: Study, changes: list[str]) -> list[str]:
+    """The changes that are no growth of the space and no more configs to try first."""
     before = thaw(folder)
     others = [line for line in changes if not line.startswith(("space", "search.enqueue"))]
     others += extension(before.space.root, study.space.root)
     enqueued = before.file.search.enqueue
     if study.file.search.enqueue[: len(enqueued)] != enqueued:
         others.append("search.enqueue: may only get more entries, at its end")
-    if others:
-        raise _conflict(study, folder, others, "only wider ranges and more choices are a growth")
+    return others
 
 
 def _conflict(study: Study, folder: StudyFolder, changes: list[str], hint: str) -> StudyConflict:
     shown = "\n".join(f"  {line}" for line in changes[:20])
     return StudyConflict(
         f"there is a study {study.name!r} with other settings:\n{shown}",
-        f"{hint}; otherwise give this one another name, or remove {os.path.relpath(folder.root)}",
+        f"{hint}; otherwise " * bool(hint)
+        + f"give this one another name, or remove {os.path.relpath(folder.root)}",
     )
 
 
@@ -230,12 +236,12 @@ def _warm_start(study: Study, other: StudyFolder) -> tuple[list[KnownTrial], str
     file = settings(other)
     for what, here, there in (
         ("trainable", study.file.trainable, file.trainable),
-        ("objective", study.objectives, file.objectives),
+        ("objective", _words(study.objectives), _words(file.objectives)),
     ):
         if here != there:
             raise InputError(
-                f"search.warm_start: study {other.name!r} has another {what}: {there!r},"
-                f" this one {here!r}",
+                f"search.warm_start: study {other.name!r} has another {what}: {there},"
+                f" this one {here}",
                 "only studies that measure the same teach anything; remove it from the list",
             )
     with reading(other) as record:
@@ -245,6 +251,10 @@ def _warm_start(study: Study, other: StudyFolder) -> tuple[list[KnownTrial], str
     for reason, times in why.most_common(1):
         note += f"; of the others most often ({times}x): {reason}"
     return found, note
+
+
+def _words(objectives: Objectives) -> str:
+    return ", ".join(f"{o.direction} {o.metric}" for o in objectives)
 
 
 def _bests(study: Study, other: StudyFolder) -> list[Json]:

@@ -81,7 +81,7 @@ class Limits:
         if budget.no_improvement is not None and self._idle >= budget.no_improvement:
             return f"budget.no_improvement: {self._idle} trials in a row brought nothing better"
         if self._known_in_row >= MAX_KNOWN:
-            return f"the last {self._known_in_row} configs drawn had all been tried before"
+            return f"{self._known_in_row} configs in a row had been tried before"
         if budget.target is not None and self.best:
             value, objective = self.best[0].values[0], self._objectives[0]
             if not objective.better(budget.target, value):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hpo import frozen
+from hpo.errors import InputError
 from hpo.home import Home, StudyFolder
 from hpo.lock import FileLock
 from hpo.records import StudyCard, TrialRecord
@@ -36,6 +37,8 @@ def sync(name: str, home: str | Path | Home | None = None) -> tuple[int, str | N
     home = Home.at(home)
     folder = home.study(name)
     study = frozen.thaw(folder)
+    if study.file.tracking.uri == "none":
+        raise InputError(f"study {name!r} is tracked nowhere", "set tracking.uri in its study file")
     with running(folder):
         result = load_study(name, home)
         tracker = open_tracker(study.file.tracking, home, name)

@@ -29,7 +29,7 @@ class StudyResult:
         trials: every trial, by number.
         spent: in all runs.
         ended_by: why the study was over before its number of trials; empty if it was not.
-        url: the study's page in the tracker, if it has an address.
+        url: the study's page in the tracker, or the command that shows it; `None` if there is none.
         trouble: why the tracker is behind; `None` when all is published.
     """
 

@@ -123,7 +123,7 @@ def run(
         spent=progress.spent,
         ended_by=progress.ended_by,
         folder=folder.root,
-        url=tracker.url(),
+        url=tracker.url() or (None if study.file.tracking.uri == "none" else "hpo ui"),
         trouble=publisher.trouble,
     )
 
@@ -182,6 +182,11 @@ def finish(
     """
     front = best_trials(records, study.objectives)
     if not front:
+        if progress.done and progress.ended_by:
+            raise StudyFailed(
+                f"no trial is complete, and the study is over: {progress.ended_by}",
+                "raise that budget and run the study again to continue it",
+            )
         if progress.done:
             raise StudyFailed(*report.nothing_completed(records, folder))
         return None

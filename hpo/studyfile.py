@@ -6,6 +6,7 @@ Nothing here loads torch, ray, optuna or mlflow: a study file is checked in a fr
 from __future__ import annotations
 
 import os.path
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,11 @@ from hpo.search.pruners import NoPruner, PrunerSettings
 from hpo.search.settings import SearchSettings
 from hpo.settings import Settings
 from hpo.space import (
+    Choices,
     Document,
     Keys,
     OutsideSpace,
+    Parameter,
     Space,
     check,
     dotted,
@@ -41,6 +44,9 @@ from hpo.space.messages import did_you_mean
 from hpo.space.validate import validate
 from hpo.track.settings import TrackingSettings
 from hpo.trainable import Trainable
+
+COMPLETIONS = 200
+"""Draws to find a valid config for values that are given."""
 
 
 class ObjectiveSettings(Settings):
@@ -74,7 +80,7 @@ class StudyFile(Settings):
         min_length=1, description="what the study is about; a list of several for trade-offs"
     )
     search: SearchSettings
-    pruner: PrunerSettings = NoPruner()
+    pruner: PrunerSettings = Field(NoPruner(), description="which trials end early")
     budget: BudgetSettings = BudgetSettings()
     resources: ResourceSettings = ResourceSettings()
     storage: str = Field(
@@ -277,6 +283,9 @@ def _search(document: Document, file: StudyFile, space: Space) -> list[Mistake]:
         wrong = _enqueued(entry, space)
         if wrong is not None:
             found.append((("search", "enqueue", i), wrong))
+    if file.budget.gpu_hours is not None and not file.resources.gpus:
+        message = "a study whose workers hold no GPU uses none; set resources.gpus, or remove it"
+        found.append((("budget", "gpu_hours"), message))
     storage = storage_mistake(file.storage)
     if storage is not None:
         found.append((("storage",), storage))
@@ -294,10 +303,29 @@ def _enqueued(entry: Json, space: Space) -> str | None:
         drawn = space.draw(lambda parameter: chosen[parameter.name])
     except OutsideSpace as outside:
         return f"must lie in the space; {outside}"
-    except KeyError:
-        return None  # the sampler chooses the rest
+    except KeyError:  # the sampler chooses the rest
+        return _completed(chosen, space)
     why = space.rejects(drawn.config)
     return None if why is None else f"is rejected by the config model: {why}"
+
+
+def _completed(chosen: Mapping[str, float], space: Space) -> str | None:
+    """What is wrong with some values if nothing chosen for the rest makes a valid config."""
+    rng = random.Random(0)
+
+    def choose(parameter: Parameter) -> float:
+        if parameter.name in chosen:
+            return chosen[parameter.name]
+        if isinstance(parameter, Choices):
+            return rng.randrange(len(parameter.options))
+        return parameter.from_unit(rng.random())
+
+    why = None
+    for _ in range(COMPLETIONS):
+        why = space.rejects(space.draw(choose).config)
+        if why is None:
+            return None
+    return f"no valid config has these values, of {COMPLETIONS} tried; the last: {why}"
 
 
 def _at(document: Document, path: Keys, error: InputError) -> Mistake:

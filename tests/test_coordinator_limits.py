@@ -316,4 +316,4 @@ def test_when_hardly_a_config_is_new_the_study_is_over(open_study, tmp_path):
     while spec := coordinator.next_trial("a"):
         complete(coordinator, spec, 0.1)
     assert coordinator.progress().done
-    assert coordinator.progress().ended_by.startswith("the last 100 configs drawn")
+    assert coordinator.progress().ended_by.startswith("100 configs in a row")

@@ -169,9 +169,9 @@ def test_a_study_of_another_version_is_left_alone(freeze, home):
     freeze()
     folder = home.study("toy")
     folder.spec.write_text(json.dumps({**json.loads(folder.spec.read_text()), "schema": 99}))
-    with pytest.raises(InputError, match="has schema 99, this version reads 2"):
+    with pytest.raises(InputError, match="has schema 99, this version reads 3"):
         frozen.thaw(folder)
-    with pytest.raises(InputError, match="has schema 99, this version reads 2"):
+    with pytest.raises(InputError, match="has schema 99, this version reads 3"):
         freeze()
 
 

@@ -38,7 +38,7 @@ def test_sync_publishes_what_was_missed_once(write_study, home, tmp_path):
 
 
 def test_a_study_that_runs_is_not_for_sync(write_study, home):
-    run(write_study(), inline=True, home=home)
+    run(write_study(tracking={"uri": "default"}), inline=True, home=home)
     lock = FileLock(home.study("toy").root / "run.lock")
     with pytest.raises(StudyConflict, match="is running the study 'toy'"):
         sync("toy", home)

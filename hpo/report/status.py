@@ -26,7 +26,8 @@ def result(result: Any) -> Iterator[RenderableType]:
         yield Text(f"study {result.name} is complete: {_outcomes(result)}", style="bold")
     yield from _findings(result)
     yield Text(f"files: {os.path.relpath(result.folder)}")
-    yield Text(f"look at it: {result.url or 'hpo ui'}")
+    if result.url:
+        yield Text(f"look at it: {result.url}")
     if result.front:
         yield Text(f"use it: hpo best {result.name}")
     if result.trouble:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from optuna.trial import FrozenTrial
 
+from hpo.errors import StudyFailed
 from hpo.records import Json, State, TrialRecord
 from hpo.search.knowledge import Knowledge
 from hpo.search.pruners import PrunerSettings
@@ -168,11 +169,19 @@ class Draws:
     def _ask(self) -> None:
         self._unknown = tuple(sorted(self._running))
         number, position = len(self._record), self._position
-        given = self._given(self._enqueued)
+        index = self._enqueued
+        given = self._given(index)
 
         def draw() -> Proposal | None:
             opened = self._knowledge.open(number)
-            return self._proposer.propose(self._knowledge.study, opened, number, position, given)
+            study = self._knowledge.study
+            try:
+                return self._proposer.propose(study, opened, number, position, given)
+            except StudyFailed as failure:
+                if not given:
+                    raise
+                message = f"search.enqueue.{index}: {failure.message}"
+                raise StudyFailed(message, "give it other values") from None
 
         self._ahead = self._do(draw)
 

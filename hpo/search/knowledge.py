@@ -7,6 +7,7 @@ over, so that a draw depends on nothing but what was known when it began.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import optuna
@@ -38,6 +39,8 @@ class Knowledge:
             directions=[objective.direction for objective in objectives],
             sampler=optuna.samplers.RandomSampler(),
         )
+        self._objectives = objectives
+        self._worst: list[float] | None = None
         self._offset = 0
         for config, told in earlier:
             trial_id = self._open()
@@ -83,4 +86,21 @@ class Knowledge:
             self._storage.set_trial_intermediate_value(trial_id, step, value)
         for key, value in constraint_attrs(told.constraints).items():
             self._storage.set_trial_system_attr(trial_id, key, value)
-        self._storage.set_trial_state_values(trial_id, told.state, told.values)
+        state, values = told.state, told.values
+        if state is TrialState.FAIL:
+            # What fails is mostly due to its config. Samplers do not see failures, and where others
+            # diverge they would take the place where all fail for the best one left.
+            state, values = TrialState.COMPLETE, self._as_bad_as_known()
+            for key, value in constraint_attrs({"failed": 1.0}).items():
+                self._storage.set_trial_system_attr(trial_id, key, value)
+        elif values is not None and not told.constraints:
+            worst = self._worst or values
+            self._worst = [
+                max(pair, key=o.rank)
+                for o, *pair in zip(self._objectives, worst, values, strict=True)
+            ]
+        self._storage.set_trial_state_values(trial_id, state, values)
+
+    def _as_bad_as_known(self) -> list[float]:
+        """The worst value of each objective that a trial reached; infinitely bad without any."""
+        return self._worst or [math.inf * o.rank(1.0) for o in self._objectives]

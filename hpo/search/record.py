@@ -17,6 +17,7 @@ from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.budget import Spending
+from hpo.errors import InputError
 from hpo.records import Objectives, Outcome, State, TrialRecord
 from hpo.search.journal.base import Journal
 from hpo.search.samplers import Proposal, to_optuna
@@ -25,6 +26,7 @@ from hpo.space import Parameter
 _NAME = "study"
 
 # Keys of what we keep beside Optuna's own parameters and reports.
+_NUMBER = "hpo:number"  # which Optuna only implies
 _CONFIG = "hpo:config"
 _PARAMS = "hpo:params"
 _ORIGIN = "hpo:origin"
@@ -83,27 +85,33 @@ class Record:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.objectives = objectives
         self._journal = journal
-        self._storage = JournalStorage(journal)
         # Draws are made elsewhere; without a sampler of its own a study would make a costly one.
         sampler = optuna.samplers.RandomSampler()
-        if pruner is None:
-            self._study = optuna.load_study(
-                study_name=_NAME, storage=self._storage, sampler=sampler
+        try:
+            self._storage = JournalStorage(journal)
+            self._study = (
+                optuna.load_study(
+                    study_name=_NAME, storage=self._storage, sampler=sampler, pruner=pruner
+                )
+                if pruner is None or journal.begun  # without its beginning it has no study
+                else optuna.create_study(
+                    study_name=_NAME,
+                    storage=self._storage,
+                    directions=[objective.direction for objective in objectives],
+                    sampler=sampler,
+                    pruner=pruner,
+                )
             )
-        else:
-            self._study = optuna.create_study(
-                study_name=_NAME,
-                storage=self._storage,
-                directions=[objective.direction for objective in objectives],
-                load_if_exists=True,
-                sampler=sampler,
-                pruner=pruner,
-            )
+        except (AssertionError, AttributeError, LookupError, TypeError, ValueError) as error:
+            how = f"its operations make no study: {type(error).__name__}: {error}"
+            raise _damaged(how) from None
         self._judging = _Judging(_NAME, self._storage, sampler, pruner)
         self._id = self._storage.get_study_id_from_name(_NAME)
         self._count = 0
         self._worst: list[float | None] = [None] * len(objectives)
         for trial in self._all():
+            if trial.user_attrs.get(_NUMBER) != self._count:
+                raise _damaged(f"trial {self._count} is missing, or stands at another place")
             self._count += 1
             self._see(trial.intermediate_values.values())
             for i, value in enumerate(trial.values or ()):
@@ -145,6 +153,7 @@ class Record:
             params=params,
             distributions=distributions,
             user_attrs={
+                _NUMBER: self._count,
                 _CONFIG: proposal.draw.config,
                 _PARAMS: dict(proposal.draw.params),
                 _ORIGIN: asdict(origin),
@@ -279,6 +288,13 @@ class Record:
             draws=_origin(trial).draws,
             same_as=_same_as(trial),
         )
+
+
+def _damaged(how: str) -> InputError:
+    return InputError(
+        f"the record is damaged: {how}",
+        "put it back from a copy, or remove the study's folder to start anew",
+    )
 
 
 class _Judging(optuna.Study):

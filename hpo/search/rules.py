@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
 from hpo.budget import BudgetSettings
+from hpo.home import STUDY_NAME
 from hpo.records import Objective
 from hpo.search.pruners import NoPruner, PrunerSettings
 from hpo.search.settings import SearchSettings
@@ -16,6 +17,8 @@ PACKAGES = {"cmaes": "cmaes"}
 
 LEARN_FROM_COMPLETE = ("gp", "cmaes", "nsga2")
 LEARN_FROM_OTHERS = ("tpe", "gp", "auto")
+
+GP_VALUES = 10_000
 
 SAMPLER: Keys = ("search", "sampler")
 
@@ -49,6 +52,9 @@ def _search(search: SearchSettings, budget: BudgetSettings) -> Iterator[tuple[Ke
             ("search", "enqueue"),
             "a grid tries every combination anyway; remove enqueue, or choose another sampler",
         )
+    for i, name in enumerate(search.warm_start):
+        if not STUDY_NAME.fullmatch(name) or name in search.warm_start[:i]:
+            yield ("search", "warm_start", i), f"must be names of studies, each once, got {name!r}"
     if search.warm_start and sampler not in LEARN_FROM_OTHERS:
         yield (
             ("search", "warm_start"),
@@ -78,6 +84,13 @@ def _sampler(
             SAMPLER,
             f"cmaes knows one objective, got {len(objectives)}; write sampler: nsga2, tpe or gp",
         )
+    large = too_many_for_gp(space)
+    if sampler == "gp" and large is not None:
+        yield (
+            SAMPLER,
+            f"gp lists the values of whole and stepped ranges, {large.name} has {large.count};"
+            f" give it at most {GP_VALUES} (a larger step), or write sampler: tpe",
+        )
     numbers = [h for h in space.parameters if not h.given and isinstance(h.parameter, Range)]
     if sampler == "cmaes" and not numbers:
         yield (
@@ -85,6 +98,12 @@ def _sampler(
             "cmaes adapts numbers that every config has, and this space has none; write sampler:"
             " tpe",
         )
+
+
+def too_many_for_gp(space: Space) -> Range | None:
+    """A range of which a Gaussian process would list more values than there is memory for."""
+    ranges = (here.parameter for here in space.parameters)
+    return next((r for r in ranges if isinstance(r, Range) and (r.count or 0) > GP_VALUES), None)
 
 
 def _pruner(

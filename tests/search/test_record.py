@@ -14,6 +14,7 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import TrialState
 from spaces import GRID, TREE, Search, make_space
 
+from hpo.errors import InputError
 from hpo.records import Objective, Outcome, State
 from hpo.search import draws
 from hpo.search.journal import open_journal
@@ -314,3 +315,61 @@ def test_every_line_of_the_journal_is_an_operation_of_optuna(tmp_path, kind):
     Search(tmp_path / "journal", kind, tree(kind), prune=True).run(5)
     for line in (tmp_path / "journal").read_text().splitlines():
         assert {"op_code", "worker_id"} <= json.loads(line).keys()
+
+
+def opening(journal, text):
+    journal.write_bytes(text)
+    with pytest.raises(InputError, match="the record is damaged") as refused:
+        Search(journal)
+    assert journal.read_bytes() == text
+    with pytest.raises(InputError, match="the record is damaged"):
+        reading(journal).trials()
+    return refused.value.message
+
+
+@pytest.mark.parametrize("line", ['{"op_code": 99, "worker_id": "x"}', '{"op_code": 5}'])
+def test_operations_that_make_no_study(tmp_path, line):
+    Search(tmp_path / "journal").run(3)
+    lines = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
+    opening(tmp_path / "journal", b"".join([*lines[:4], f"{line}\n".encode(), *lines[4:]]))
+
+
+def test_a_record_without_its_beginning(tmp_path):
+    Search(tmp_path / "journal").run(3)
+    lines = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
+    opening(tmp_path / "journal", b"".join(lines[1:]))
+
+
+@pytest.mark.parametrize("times", [0, 2])
+def test_a_trial_that_is_missing_or_there_twice_is_noticed(tmp_path, times):
+    Search(tmp_path / "journal").run(4)
+    lines = (tmp_path / "journal").read_bytes().splitlines(keepends=True)
+    at = [i for i, line in enumerate(lines) if json.loads(line)["op_code"] == CREATE_TRIAL][1]
+    text = b"".join([*lines[:at], *[lines[at]] * times, *lines[at + 1 :]])
+    assert "is missing, or stands at another place" in opening(tmp_path / "journal", text)
+
+
+def test_a_file_that_vanishes_stops_this_process(tmp_path):
+    search = Search(tmp_path / "journal")
+    search.run(2)
+    (tmp_path / "journal").unlink()
+    with pytest.raises(FileNotFoundError):
+        search.ask()
+    assert not (tmp_path / "journal").exists()
+
+
+@pytest.mark.parametrize("kind", ["tpe", "gp", "auto"])
+def test_samplers_turn_away_from_where_trials_fail(tmp_path, kind):
+    """Beside a region that diverges, one that fails must not look like the best place left."""
+    square = {"x": {"low": 0.0, "high": 1.0}, "y": {"low": 0.0, "high": 1.0}}
+    search = Search(tmp_path / "journal", kind, square)
+    failed = 0
+    for _ in range(30):
+        trial = search.ask()
+        x, y = trial.config["x"], trial.config["y"]
+        state = State.FAILED if x > 0.8 else State.DIVERGED if x < 0.2 else State.COMPLETE
+        failed += state is State.FAILED
+        values = [(x - 0.3) ** 2 + (y - 0.5) ** 2] if state is State.COMPLETE else []
+        search.record.finish(trial.number, Outcome(state), values)
+        search.draws.ended(trial.number)
+    assert failed <= 8

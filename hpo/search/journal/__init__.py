@@ -78,13 +78,15 @@ def storage_mistake(storage: str) -> str | None:
     rule = f'must be "{FILE}" or postgresql://USER@HOST/DATABASE'
     try:
         url = urlsplit(storage)
-        _ = url.port
+        _ = "," in url.netloc or url.port  # several hosts, each with a port, are for libpq to read
     except ValueError:
         # Without what was given: what cannot be taken apart may hold a password anywhere.
         return f"{rule}, got something that is no URL"
     if url.scheme not in ("postgresql", "postgres"):
         return f"{rule}, got {url.scheme + '://...' if url.scheme else repr(storage)}"
-    if url.password or _SECRETS & parse_qs(url.query).keys():
+    if not storage.startswith(f"{url.scheme}://"):
+        return f"{rule}, in small letters and with //"
+    if url.password or _SECRETS & {key.lower() for key in parse_qs(url.query)}:
         return (
             "must not hold a password, since the URL is stored with the study;"
             " put it in the variable PGPASSWORD or in ~/.pgpass"

@@ -53,6 +53,11 @@ class Journal(BaseJournalBackend):
             OSError: they could not be written, and nothing of them is left.
         """
 
+    @property
+    def begun(self) -> bool:
+        """Whether anything was in the store when it was read."""
+        return self._first_unread > 0
+
     def close(self) -> None:
         """Lets another process write: this one cannot any more. May be called again."""
         self._failed = self._failed or OSError("the journal is closed")

@@ -46,6 +46,8 @@ class FileJournal(Journal):
             raise InputError(f"there is no record at {self._path}") from None
 
     def _write(self, lines: list[str]) -> None:
+        if not self._path.exists():  # written anew it would lack its beginning
+            raise FileNotFoundError(f"{self._path} is gone")
         append_durably(self._path, "".join(line + "\n" for line in lines).encode())
 
     def _place(self, line: int) -> str:

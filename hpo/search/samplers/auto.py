@@ -8,6 +8,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.search.pruners import NoPruner, PrunerSettings
+from hpo.search.rules import too_many_for_gp
 from hpo.search.samplers.base import Proposal, Proposer
 from hpo.search.samplers.gp import Gp
 from hpo.search.samplers.sequences import Sobol
@@ -71,6 +72,9 @@ def against_gp(space: Space, objectives: int, pruner: PrunerSettings) -> str | N
         return "the space has branches, each with parameters of its own"
     if len(space.parameters) > GP_PARAMETERS:
         return f"the space has more than {GP_PARAMETERS} parameters"
+    large = too_many_for_gp(space)
+    if large is not None:
+        return f"{large.name} has too many values to list"
     if objectives > GP_OBJECTIVES:
         return f"there are more than {GP_OBJECTIVES} objectives"
     return None
