@@ -57,8 +57,8 @@ class Tpe(Random):
 def candidates(parameters: int) -> int:
     """How many points are compared for one draw of so many parameters together: 24 to 256.
 
-    Optuna's 24 do for one or two, but find the best of more only roughly: over 60 trials on five or
-    six parameters the median regret was 1.5 times as large as with 256 (`benchmarks/regret.py`).
-    With two, 256 are too greedy. Beyond 256 nothing is gained, and long studies pay for each.
+    Optuna's 24 do for one or two, but find the best of more only roughly: with five and six
+    parameters (`benchmarks/regret.py`) the median regret after 60 trials was 1.5 times as large as
+    with 256. With two, 256 are too greedy; beyond 256 nothing is gained, and long studies pay.
     """
     return min(max(24, 10 * parameters**2), 256)
