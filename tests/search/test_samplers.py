@@ -17,6 +17,7 @@ from hpo.errors import StudyFailed
 from hpo.records import State
 from hpo.search.pruners import Asha
 from hpo.search.samplers import ATTEMPTS, choice, proposer
+from hpo.search.samplers.tpe import candidates
 from hpo.search.settings import SearchSettings
 
 SAMPLED = ["random", "qmc", "tpe", "gp", "cmaes", "nsga2", "auto"]
@@ -207,6 +208,12 @@ def test_it_learns(sampler):
 
     for seed in range(2):
         assert nearness(sampler, seed) < 0.5 * nearness("random", seed)
+
+
+def test_tpe_compares_more_points_where_more_parameters_are_drawn_together():
+    counts = [candidates(parameters) for parameters in range(1, 40)]
+    assert counts[:6] == [24, 40, 90, 160, 250, 256]
+    assert set(counts[6:]) == {256}, "in long studies each takes time"
 
 
 @pytest.mark.parametrize("sampler", ["nsga2", "tpe"])
