@@ -123,7 +123,7 @@ def run(
         spent=progress.spent,
         ended_by=progress.ended_by,
         folder=folder.root,
-        url=tracker.url() or (None if study.file.tracking.uri == "none" else "hpo ui"),
+        url=tracker.url() or ("hpo ui" if study.file.tracking.uri == "default" else None),
         trouble=publisher.trouble,
     )
 

@@ -40,8 +40,13 @@ def first_draws(study: Study, count: int) -> list[Draw]:
 
 
 def lines(study: Study, home: Home) -> Iterator[str]:
-    """Size and expected cost."""
-    total = study.file.search.trials
+    """Size and expected cost, and what a plan cannot know."""
+    search, total = study.file.search, study.file.search.trials
+    if search.warm_start or any("best_of" in entry for entry in search.enqueue):
+        yield "earlier studies are looked up by hpo run: the configs below know nothing of them"
+    if home.study(study.name).spec.exists():
+        done = sum(t.state is not State.RUNNING for t in frozen.read_trials(home.study(study.name)))
+        yield f"a study of this name has {done} trials behind it: what is told here is of a new one"
     if study.file.search.sampler == "grid":
         size = grid.size(study.space.root)
         yield f"the grid has {size} points" + (

@@ -123,7 +123,10 @@ def _outcomes(result: Any) -> str:
     if not trials:
         return "no trials"
     counts = Counter(trial.state for trial in trials)
-    shown = ", ".join(f"{counts[s]} {s.value.replace('_', ' ')}" for s in State if counts[s])
+    words = {state: state.value.replace("_", " ") for state in State}
+    if not result.running:
+        words[State.RUNNING] = "unfinished"
+    shown = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
     text = f"{count(len(trials), 'trial')} ({shown}) over {duration(result.spent.wall_seconds)}"
     if copies := sum(trial.same_as is not None for trial in trials):
         text += f"; {copies} answered from the record, their config had run before"

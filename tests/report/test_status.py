@@ -66,7 +66,7 @@ def study(*trials: TrialRecord, objectives: Any = LOSS, test: Any = None, **chan
         "spent": SPENT,
         "ended_by": "",
         "folder": Path.cwd() / "somewhere",
-        "url": None,
+        "url": "hpo ui",
         "trouble": None,
     }
     return SimpleNamespace(**(values | changes))
