@@ -28,6 +28,8 @@ bench: install
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/validate.py
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/regret.py
 
 # Half an hour and more: every fault, ten times each. TIMES=50 for as many.
 TIMES ?= 10
