@@ -35,9 +35,10 @@ one run in MLflow; *other* are executions in which anything else was wrong: a co
 from the undisturbed study's (where one worker ran), reports that are not whole, a trial that is not
 published with its whole curve, an exit code that was not to be expected.
 
-Seconds count from the fault until the next trial has ended; where the fault ends the run, from
-running the study again, which takes some seconds by itself; for MLflow, from its being well again
-until what had ended was published.
+Seconds count from the fault until the trials that were running have ended, or the next one where
+none was; where the fault ends the run, from running the study again, which takes some seconds by
+itself and under Ray waits for the processes of the run before; for MLflow, from its being well
+again until what had ended was published.
 
 {machine}
 

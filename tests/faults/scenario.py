@@ -109,8 +109,8 @@ class Result:
 
     Args:
         seconds: from the fault, or from running the study again where the fault ended it, until the
-            next trial ended; of faults of the tracker, until what had ended was published. `None`
-            where nothing was left to do.
+            trials that it met had ended, or the next one if none was running; of faults of the
+            tracker, until what had ended was published. `None` where nothing was left to do.
         said: by the command, for whoever looks into a problem.
     """
 
@@ -151,8 +151,15 @@ def execute(fault: Fault, driver: Driver, seed: int, world: World) -> Result:
     if not struck.tracker:
         # Workers of a run that was killed may live a moment longer; they do not count.
         gone = set() if survived else {n["pid"] for n in study.notes("start") if n["at"] < since}
-        later = (n["at"] for n in study.notes("end") if n["at"] > since and n["pid"] not in gone)
-        healed = min(later, default=None)
+        later = {
+            note["number"]: note["at"]
+            for note in reversed(study.notes("end"))
+            if note["at"] > since and note["pid"] not in gone
+        }
+        cut_off = later.keys() & (struck.before.keys() - ended(struck.before))
+        healed = (
+            max(map(later.__getitem__, cut_off)) if cut_off else min(later.values(), default=None)
+        )
     try:
         verdict = judge(study, struck.before, struck.at, undisturbed)
     except HpoError as error:  # the study cannot be read any more
