@@ -39,6 +39,7 @@ RANK = {package: rank for rank, row in enumerate(LAYERS) for package in row}
 # Who may import the libraries that are slow or heavy.
 HOLDERS = {
     "optuna": ["hpo.search"],
+    "psycopg": ["hpo.search"],
     "torch": ["hpo.train"],
     "ray": ["hpo.execute"],
     "mlflow": ["hpo.track"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,16 +34,24 @@ def identity(path: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
-def ensure(path: Path) -> None:
-    """Creates the database in WAL mode, so that readers such as the UI never block the writer.
+def ensure(path: Path, make_store: Callable[[str], Any]) -> None:
+    """Makes the database with MLflow's tables, whole or not at all.
 
-    The mode is a property of the file. One that exists is left as its owner made it.
+    The tables come in many steps; a file that a killed process left between two of them is one that
+    MLflow never opens again. The database is in WAL mode, so that readers such as the UI never
+    block the writer; one that exists is left as its owner made it.
     """
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.closing(sqlite3.connect(path)) as database:
+    scratch = path.with_name(path.name + ".new")
+    for left in (scratch, path):
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            left.with_name(left.name + suffix).unlink(missing_ok=True)
+    with contextlib.closing(sqlite3.connect(scratch)) as database:
         database.execute("PRAGMA journal_mode=WAL")
+    make_store(f"{PREFIX}{scratch}").engine.dispose()
+    scratch.replace(path)
 
 
 def open_store(uri: str, path: Path, artifacts: Path | None) -> None:
@@ -57,13 +65,15 @@ def open_store(uri: str, path: Path, artifacts: Path | None) -> None:
     from mlflow.store.tracking import DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    make_store: Any = SqlAlchemyStore
-    root = str(artifacts or DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+    def make_store(uri: str) -> Any:
+        root = str(artifacts or DEFAULT_LOCAL_FILE_AND_ARTIFACT_PATH)
+        return SqlAlchemyStore(uri, root)  # type: ignore[no-untyped-call]
+
     with exclusive(path):
+        ensure(path, make_store)
         if path in _OPENED and is_replaced(path):
-            make_store(uri, root).engine.dispose()
-        ensure(path)
-        engine = make_store(uri, root).engine  # creates the tables; MlflowClient does so only once
+            make_store(uri).engine.dispose()
+        engine = make_store(uri).engine  # creates the tables; MlflowClient does so only once
         if not sqlalchemy.event.contains(engine, "connect", relax):
             sqlalchemy.event.listen(engine, "connect", relax)
             engine.dispose()  # those connected already

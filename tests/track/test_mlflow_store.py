@@ -184,6 +184,21 @@ def test_two_studies_started_at_once_in_an_empty_home_make_one_store_in_silence(
     assert names == {"Default", "one", "two"}
 
 
+def test_a_start_that_is_killed_leaves_no_half_made_store(tmp_path: Path) -> None:
+    database = tmp_path / "mlflow.db"
+    command = [sys.executable, "-c", START, str(tmp_path), "digits"]
+    (tmp_path / "mlflow.db.new").write_text("a start before was killed, too")
+    process = subprocess.Popen(command)
+    while not database.exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.kill()
+    process.wait()
+    with contextlib.closing(sqlite3.connect(database)) as store:
+        assert store.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+    subprocess.run(command, check=True)
+
+
 def test_the_users_own_mlflow_is_left_alone(tracker: MlflowTracker, made: Any) -> None:
     import mlflow
     from mlflow.utils.logging_utils import should_suppress_logs_in_thread
