@@ -108,7 +108,10 @@ def studies(draw: st.DrawFn) -> dict[str, Any]:
         "trials": draw(st.integers(1, 99)),
         "seed": draw(st.integers(0, 9)),
     }
-    budget = {"target": draw(st.none() | st.floats(-1, 1)), "max_failures": draw(st.integers(1, 9))}
+    budget = {
+        "no_improvement": draw(st.none() | st.integers(1, 9)),
+        "max_failures": draw(st.integers(1, 9)),
+    }
     return {**STUDY, "space": space, "search": search, "budget": budget}
 
 
