@@ -45,7 +45,8 @@ log = logging.getLogger(__name__)
 C = TypeVar("C")
 
 WATCH_S = 1.0
-"""Between two looks at workers that may be overdue."""
+"""At most between two looks at workers that may be overdue; signs of life are looked for twice as
+often as they come."""
 
 ENGINE_ERRORS = (RayError, TuneError)
 """What Ray raises. An error of ours from another process is both one of these and itself."""
@@ -167,7 +168,7 @@ def run(setup: Setup, settings: ResourceSettings, workers: int, coordinator: Any
         heartbeat_seconds=settings.heartbeat_seconds,
         memory_limit=settings.memory_limit,
     )
-    watched = Workers(coordinator)
+    watched = Workers(coordinator, min(WATCH_S, settings.heartbeat_seconds / 2))
     with (
         tempfile.TemporaryDirectory(prefix="hpo-tune-") as scratch,
         setup.study.log.open("a") as log,
@@ -223,14 +224,18 @@ class Workers(tune.Callback):
     Use as a context manager around the run.
     """
 
-    def __init__(self, coordinator: Supervised) -> None:
+    def __init__(self, coordinator: Supervised, every_seconds: float) -> None:
         self._coordinator = coordinator
+        self._every_seconds = every_seconds
         self._alive: dict[str, Any] = {}
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="hpo-workers", daemon=True)
 
-    def __reduce__(self) -> tuple[type[Workers], tuple[Supervised]]:
-        return Workers, (self._coordinator,)  # Tune writes down what it was given
+    def __reduce__(self) -> tuple[type[Workers], tuple[Supervised, float]]:
+        return Workers, (
+            self._coordinator,
+            self._every_seconds,
+        )  # Tune writes down what it was given
 
     def __enter__(self) -> Workers:
         self._thread.start()
@@ -252,7 +257,7 @@ class Workers(tune.Callback):
         self._coordinator.worker_ended(trial.trial_id, died=True)
 
     def _watch(self) -> None:
-        while not self._over.wait(WATCH_S):
+        while not self._over.wait(self._every_seconds):
             alive = dict(self._alive)
             try:
                 for worker in self._coordinator.overdue(list(alive)):
