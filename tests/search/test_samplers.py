@@ -331,6 +331,7 @@ def test_auto_says_what_it_chose_and_why():
 
     none = NOTHING_PRUNED
     assert "8 quasi-random trials, then gp, since" in said(SQUARE, none)
+    assert "tpe where more than 20% diverge" in said(SQUARE, none)
     assert "from trial 150 on" in said(SQUARE, none, objectives=2)
     assert "then tpe, since it learns from pruned" in said(SQUARE, Asha())
     assert "then tpe, since the space has branches" in said(BRANCHES, none)
@@ -340,18 +341,28 @@ def test_auto_says_what_it_chose_and_why():
     assert choice(space, SearchSettings(sampler="tpe"), objectives=1, pruner=none) is None
 
 
+def beside_a_wall(config):
+    """Half of the square diverges."""
+    return bowl(config) if config["x"] < 0.5 else (math.nan,)
+
+
 @pytest.mark.parametrize(
-    ("tree", "pruner", "then"),
-    [(SQUARE, NOTHING_PRUNED, "gp"), (SQUARE, Asha(), "tpe"), (BRANCHES, NOTHING_PRUNED, "tpe")],
+    ("tree", "objective", "pruner", "then"),
+    [
+        (SQUARE, bowl, NOTHING_PRUNED, "gp"),
+        (SQUARE, beside_a_wall, NOTHING_PRUNED, "tpe"),
+        (SQUARE, bowl, Asha(), "tpe"),
+        (BRANCHES, bowl, NOTHING_PRUNED, "tpe"),
+    ],
 )
-def test_auto_does_what_it_says(tree, pruner, then):
+def test_auto_does_what_it_says(tree, objective, pruner, then):
     """Its first points are those of qmc, and the next is that of the sampler it names."""
     auto, sobol = Known("auto", tree, pruner=pruner), Known("qmc", tree)
     first = 12 if tree is BRANCHES else 8
-    auto.run(first, bowl)
-    sobol.run(first, bowl)
+    auto.run(first, objective)
+    sobol.run(first, objective)
     assert auto.configs() == sobol.configs()
-    auto.run(12, bowl)
+    auto.run(12, objective)
     known = auto.reopen()
     settings = SearchSettings(sampler=then)
     known.proposer = proposer(known.space, settings, objectives=1, pruner=pruner)

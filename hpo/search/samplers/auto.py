@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 from hpo.search.pruners import NoPruner, PrunerSettings
 from hpo.search.rules import too_many_for_gp
 from hpo.search.samplers.base import Proposal, Proposer
-from hpo.search.samplers.gp import Gp
+from hpo.search.samplers.gp import Gp, feasible
 from hpo.search.samplers.sequences import Sobol
 from hpo.search.samplers.tpe import Tpe
 from hpo.space import Space
@@ -24,6 +24,11 @@ GP_PARAMETERS = 20
 
 GP_OBJECTIVES = 3
 """The cost of their hypervolume grows steeply with each more."""
+
+WALLED = 0.2
+"""Of the trials that a Gaussian process may see diverge. It models loss and divergence as smooth
+over the whole space, and stays away from the wall beside which the best configs often are: where a
+third diverges (`benchmarks/regret.py`) its median regret is three times that of TPE."""
 
 LEARNED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -52,10 +57,13 @@ class Auto(Proposer):
         given: Mapping[str, float],
     ) -> Proposal | None:
         chosen: Proposer = self._tpe
-        if number < self._first or len(study.get_trials(False, LEARNED)) < self._first // 2:
+        learned = study.get_trials(False, LEARNED)
+        if number < self._first or len(learned) < self._first // 2:
             chosen = self._sobol
         elif self._gp is not None and number < self._gp_trials:
-            chosen = self._gp
+            diverged = sum(not feasible(other) for other in learned)
+            if diverged <= WALLED * len(learned):
+                chosen = self._gp
         return chosen.propose(study, trial, number, last_position, given)
 
 
@@ -87,6 +95,7 @@ def choice(space: Space, objectives: int, pruner: PrunerSettings) -> str:
     if why is not None:
         return f"{start}tpe, since {why}"
     return (
-        f"{start}gp, since nothing is pruned and every config has the same parameters; tpe from"
-        f" trial {GP_TRIALS // objectives} on, where gp would be slow"
+        f"{start}gp, since nothing is pruned and every config has the same parameters; tpe where"
+        f" more than {WALLED:.0%} diverge, which gp does not model well, and from trial"
+        f" {GP_TRIALS // objectives} on, where gp would be slow"
     )

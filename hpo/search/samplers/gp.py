@@ -36,10 +36,10 @@ class Gp(Random):
         shown = optuna.create_study(directions=study.directions, sampler=RandomSampler())
         running = study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        feasible = [other for other in complete if _feasible(other)]
-        if feasible:  # before that, there is no objective to model
-            constrained = len(feasible) < len(complete)
-            worst = _worst(feasible, study.directions)
+        succeeded = [other for other in complete if feasible(other)]
+        if succeeded:  # before that, there is no objective to model
+            constrained = len(succeeded) < len(complete)
+            worst = _worst(succeeded, study.directions)
             for other in complete:
                 shown.add_trial(_with_constraint(other, worst) if constrained else other)
         for other in running:
@@ -49,7 +49,8 @@ class Gp(Random):
         return shown, shown.get_trials(deepcopy=False)[number]
 
 
-def _feasible(trial: FrozenTrial) -> bool:
+def feasible(trial: FrozenTrial) -> bool:
+    """False of a trial that diverged, failed or ran out of memory."""
     return all(value <= 0 for value in trial.constraints.values())
 
 
@@ -64,10 +65,10 @@ def _worst(trials: Sequence[FrozenTrial], directions: Sequence[StudyDirection]) 
 
 def _with_constraint(trial: FrozenTrial, worst: Sequence[float]) -> FrozenTrial:
     """The trial with one constraint: below 0 if it succeeded, above if it diverged."""
-    feasible = _feasible(trial)
+    succeeded = feasible(trial)
     return create_trial(
         params=trial.params,
         distributions=trial.distributions,
-        values=trial.values if feasible else worst,
-        constraints={"diverged": -1.0 if feasible else 1.0},
+        values=trial.values if succeeded else worst,
+        constraints={"diverged": -1.0 if succeeded else 1.0},
     )
