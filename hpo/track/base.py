@@ -94,8 +94,16 @@ class Tracker(ABC):
         """Whether the study's run is still there; `False` if the store was wiped or re-created."""
 
     @abstractmethod
+    def open(self, page: TrialPage) -> None:
+        """Makes sure that there is a run for one trial.
+
+        While this is under way no other process may `start` on the same study: it could not see the
+        run and would make another.
+        """
+
+    @abstractmethod
     def publish(self, page: TrialPage) -> None:
-        """Shows one trial: running, with the reports so far, or as it ended.
+        """Shows one trial: running, with the reports so far, or as it ended. Opens it if need be.
 
         Values that are not finite are left out. A trial once shown as ended does not change.
         """
@@ -121,6 +129,9 @@ class NoTracker(Tracker):
 
     def present(self) -> bool:
         return True
+
+    def open(self, page: TrialPage) -> None:
+        pass
 
     def publish(self, page: TrialPage) -> None:
         pass

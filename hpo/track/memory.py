@@ -56,11 +56,14 @@ class MemoryTracker(Tracker):
     def present(self) -> bool:
         return self.parent is not None
 
+    def open(self, page: TrialPage) -> None:
+        tags = contents.trial_tags(self._card, page.trial)
+        self.children.setdefault(page.trial.number, MemoryRun(tags))
+
     def publish(self, page: TrialPage) -> None:
+        self.open(page)
         trial = page.trial
-        run = self.children.setdefault(
-            trial.number, MemoryRun(contents.trial_tags(self._card, trial))
-        )
+        run = self.children[trial.number]
         if run.ended is not None:
             return
         run.params = contents.trial_params(page)

@@ -59,6 +59,7 @@ class _Child:
     run_id: str
     step: int = 0
     ended: bool = False
+    outcome: bool = False  # whether its tags are there already
     params: set[str] = field(default_factory=set)  # those logged: MLflow refuses another value
 
 
@@ -84,6 +85,8 @@ class MlflowTracker(Tracker):
     def start(self, card: StudyCard) -> frozenset[int]:
         self._card = card
         self._children: dict[int, _Child] = {}
+        # Whether a run may come up that was asked for and not heard of again.
+        self._unsure = False
         self._curve_step = -1
         self._best_tags: set[str] = set()
         self._sent: dict[Path, tuple[int, int]] = {}
@@ -113,18 +116,23 @@ class MlflowTracker(Tracker):
                 raise
         return bool(parent.info.lifecycle_stage == "active")
 
+    def open(self, page: TrialPage) -> None:
+        if page.trial.number in self._children:
+            return
+        unsure, self._unsure = self._unsure, True  # should the answer be lost
+        with _quiet():
+            self._children[page.trial.number] = self._create_child(page)
+        self._unsure = unsure
+
     def publish(self, page: TrialPage) -> None:
+        self.open(page)
         trial = page.trial
         final = contents.is_final(trial)
-        outcome = contents.outcome_tags(trial) if final else {}
+        child = self._children[trial.number]
+        if child.ended:
+            return
         with _quiet():
-            child = self._children.get(trial.number)
-            if child is None:
-                # A trial first seen at its end gets its outcome here and saves a call later.
-                child = self._children[trial.number] = self._create_child(page, outcome)
-                outcome = {}
-            if child.ended:
-                return
+            outcome = contents.outcome_tags(trial) if final and not child.outcome else {}
             points = contents.trial_points(page, self._card.objectives, child.step)
             params = contents.trial_params(page)
             new = {name: value for name, value in params.items() if name not in child.params}
@@ -163,6 +171,8 @@ class MlflowTracker(Tracker):
         # Never before its start, though a clock set back meanwhile may say so.
         now = max(_milliseconds(time.time()), self._parent_started)
         with _quiet():
+            if self._unsure:
+                self._remove_doubles()
             self._client.set_terminated(self._parent, STUDY_ENDED[ending], now)
 
     def url(self) -> str | None:
@@ -187,29 +197,44 @@ class MlflowTracker(Tracker):
 
     def _find_parent(self) -> str:
         found = self._search("hpo.study_id", self._card.id)
+        if len(found) > 1:  # one was asked for, not heard of again, and came up late
+            found.sort(key=lambda run: -len(self._search("mlflow.parentRunId", run.info.run_id)))
+            for empty in found[1:]:
+                self._client.delete_run(empty.info.run_id)
         if found:
             run = found[0]
             self._best_tags = {name for name in run.data.tags if name.startswith(contents.BEST)}
             if run.info.status != "RUNNING":
                 self._client.update_run(run.info.run_id, "RUNNING")
+            else:
+                self._unsure = True  # whoever published before was cut off
         else:
             run = self._client.create_run(self._experiment, tags=contents.study_tags(self._card))
         self._parent_started = int(run.info.start_time)
         return str(run.info.run_id)
 
     def _find_children(self) -> None:
-        for run in self._search("mlflow.parentRunId", self._parent):
+        found = self._search("mlflow.parentRunId", self._parent)
+        # Of two of one trial, one that has ended is whole.
+        for run in sorted(found, key=lambda run: run.info.status == "RUNNING"):
             run_id, tags = str(run.info.run_id), run.data.tags
             if "hpo.trial" not in tags:  # somebody else's
                 continue
             number = int(tags["hpo.trial"])
             if number in self._children:
-                # A create_run that timed out here and succeeded there after `start` had looked.
                 self._client.delete_run(run_id)
                 continue
             ended = run.info.status != "RUNNING"
             step = int(tags.get(STEP_TAG, 0))
-            self._children[number] = _Child(run_id, step, ended, set(run.data.params))
+            self._children[number] = _Child(run_id, step, ended, params=set(run.data.params))
+
+    def _remove_doubles(self) -> None:
+        """Removes runs that were asked for before `start` looked and came up after it."""
+        for run in self._search("mlflow.parentRunId", self._parent):
+            number = run.data.tags.get("hpo.trial")
+            child = None if number is None else self._children.get(int(number))
+            if child is not None and child.run_id != run.info.run_id:
+                self._client.delete_run(run.info.run_id)
 
     def _search(self, tag: str, value: str) -> list[Run]:
         """The runs whose `tag` is `value`, oldest first."""
@@ -228,17 +253,20 @@ class MlflowTracker(Tracker):
             if not token:
                 return found
 
-    def _create_child(self, page: TrialPage, tags: Mapping[str, str]) -> _Child:
+    def _create_child(self, page: TrialPage) -> _Child:
+        # A trial first seen at its end gets its outcome here and saves a call later.
+        final = contents.is_final(page.trial)
+        outcome = contents.outcome_tags(page.trial) if final else {}
         run = self._client.create_run(
             self._experiment,
             start_time=_milliseconds(page.trial.started),
             tags={
                 "mlflow.parentRunId": self._parent,
                 **contents.trial_tags(self._card, page.trial),
-                **tags,
+                **outcome,
             },
         )
-        return _Child(str(run.info.run_id))
+        return _Child(str(run.info.run_id), outcome=final)
 
     def _log(
         self,

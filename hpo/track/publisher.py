@@ -19,6 +19,7 @@ Source = Callable[[int], tuple[int, list[TrialRecord]]]
 MAX_PAUSE_S = 30.0
 CLOSING_PAUSE_S = 0.25
 OUTAGE_S = 1.0  # how long the end waits for a tracker that has failed
+OPENING_S = 15.0  # how long the end waits for an answer to the one call that must not be lost
 
 
 class Publisher:
@@ -70,6 +71,7 @@ class Publisher:
         self._closing = threading.Event()
         self._deadline = 0.0
         self._all_published = False
+        self._opening = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="hpo-publisher", daemon=True)
 
     def start(self) -> None:
@@ -79,7 +81,8 @@ class Publisher:
         """Publishes what is left and marks the study's run as ended.
 
         Args:
-            timeout_s: at most so long; the tracker may be down.
+            timeout_s: at most so long; the tracker may be down. Only a run that is being opened is
+                waited for beyond that.
 
         Returns:
             Whether all was published; if not, `trouble` says why.
@@ -88,6 +91,9 @@ class Publisher:
         self._deadline = time.monotonic() + timeout_s
         self._closing.set()
         self._thread.join(timeout_s)
+        # From here on another process may publish this study.
+        if self._opening.acquire(timeout=OPENING_S):
+            self._opening.release()
         if not self._all_published and self.trouble is None:
             self.trouble = f"the tracker did not take everything within {timeout_s:g} s"
         return self._all_published
@@ -134,9 +140,8 @@ class Publisher:
         if not self._started or not self._tracker.present():
             self._start_again()
         for number in list(self._pending):
-            if closing and time.monotonic() >= self._deadline:
-                return False  # nobody waits any more, and another process may take over
-            self._publish(self._pending[number])
+            if not self._publish(self._pending[number]):
+                return False
             del self._pending[number]
         if page:
             self._tracker.study_page(page([self._known[number] for number in sorted(self._known)]))
@@ -153,17 +158,15 @@ class Publisher:
             number: trial for number, trial in self._known.items() if number not in published
         }
 
-    def _publish(self, trial: TrialRecord) -> None:
-        traceback = self._folder.traceback(trial.number)
+    def _publish(self, trial: TrialRecord) -> bool:
+        """Returns whether there was time for it."""
         try:
-            self._tracker.publish(
-                TrialPage(
-                    trial,
-                    metric_log.read(self._folder.metrics(trial.number)),
-                    self._derived(trial) if self._derived else {},
-                    traceback.read_text(errors="replace") if traceback.exists() else "",
-                )
-            )
+            page = self._trial_page(trial)
+            with self._opening:
+                if self._closing.is_set() and time.monotonic() >= self._deadline:
+                    return False  # nobody waits any more, and another process may take over
+                self._tracker.open(page)
+            self._tracker.publish(page)
         except Exception as error:
             # With the tracker in order it is this trial that it cannot take: the others go on.
             if not self._tracker.present():
@@ -171,6 +174,16 @@ class Publisher:
             self._refused.add(trial.number)
             self._retry_at = time.monotonic() + MAX_PAUSE_S
             self.trouble = f"trial {trial.number}: {_one_line(error)}"
+        return True
+
+    def _trial_page(self, trial: TrialRecord) -> TrialPage:
+        traceback = self._folder.traceback(trial.number)
+        return TrialPage(
+            trial,
+            metric_log.read(self._folder.metrics(trial.number)),
+            self._derived(trial) if self._derived else {},
+            traceback.read_text(errors="replace") if traceback.exists() else "",
+        )
 
 
 def _one_line(error: Exception) -> str:

@@ -29,11 +29,13 @@ class Gate:
 
     Attributes:
         asked: how many requests came; lost: how many were done and yet answered by 500.
+        path: of the last request.
     """
 
     def __init__(self, port: int) -> None:
         self.mood = Mood.WELL
         self.asked = self.lost = 0
+        self.path = ""
         count = itertools.count(1)
         gate = self
 
@@ -42,6 +44,7 @@ class Gate:
 
             def pass_on(self) -> None:
                 gate.asked, mood = next(count), gate.mood
+                gate.path = self.path
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
                 if mood is Mood.BROKEN:
                     return self.answer(500, b"{}", "application/json")

@@ -99,11 +99,11 @@ class Moody(MemoryTracker):
         self._check()
         return super().present()
 
-    def publish(self, page: TrialPage) -> None:
+    def open(self, page: TrialPage) -> None:
         self._check()
         if page.trial.number in self.refused:
             raise ValueError("not this one\nwith details")
-        super().publish(page)
+        super().open(page)
 
     def _check(self) -> None:
         if self.down:
@@ -288,3 +288,56 @@ def test_a_slow_server_is_left_behind_and_caught_up_with_later(
     assert len(parents) == 1
     assert sorted(children) == [0, 1, 2]
     assert all(child.ended for child in children.values())
+
+
+def test_a_run_that_is_being_opened_when_the_time_is_over_is_not_opened_again(
+    study: Any, made: Any, read: Any, behind: Gate
+) -> None:
+    """Who comes next would not see it yet, and open another."""
+    with publishing(MlflowTracker(behind.url, "digits"), study, made.card) as publisher:
+        study.add(made.trial(0))
+        wait_for(lambda: "set-terminated" in behind.path or "runs/update" in behind.path)
+        behind.mood = Mood.SLOW
+        study.add(*(made.trial(n) for n in range(1, 4)))
+        wait_for(lambda: "runs/create" in behind.path)
+        assert not publisher.close(0)
+    behind.mood = Mood.WELL
+    with publishing(MlflowTracker(behind.url, "digits"), study, made.card) as again:
+        assert again.close(60), again.trouble
+    wait_for(lambda: "hpo-publisher" not in {thread.name for thread in threading.enumerate()})
+    assert sorted(read(behind.url)[1]) == [0, 1, 2, 3]
+
+
+def test_what_comes_up_late_from_a_process_that_was_killed_is_removed(
+    study: Any, made: Any, read: Any, behind: Gate
+) -> None:
+    from mlflow import MlflowClient
+
+    first = MlflowTracker(behind.url, "digits")
+    first.start(made.card)
+    first.publish(TrialPage(made.trial(0), made.reports(0)))  # and is killed
+    with publishing(MlflowTracker(behind.url, "digits"), study, made.card) as publisher:
+        study.add(made.trial(0), made.trial(1))
+        wait_for(lambda: len(read(behind.url)[1]) == 2)
+        client = MlflowClient(behind.url)
+        run = client.get_run(read(behind.url)[1][1].run_id)
+        client.create_run(run.info.experiment_id, tags=run.data.tags)  # what it had asked for
+        assert publisher.close(60), publisher.trouble
+    _, children = read(behind.url)
+    assert sorted(children) == [0, 1] and all(child.ended for child in children.values())
+    assert len(children[1].history["val_error"]) == 3, "the late one was empty"
+
+
+def test_of_two_parents_the_one_with_trials_stays(made: Any, read: Any, behind: Gate) -> None:
+    from mlflow import MlflowClient
+
+    tracker = MlflowTracker(behind.url, "digits")
+    tracker.start(made.card)
+    tracker.publish(TrialPage(made.trial(0), made.reports(0)))
+    client = MlflowClient(behind.url)
+    run = client.get_run(read(behind.url)[0][0].run_id)
+    late = client.create_run(run.info.experiment_id, start_time=1, tags=run.data.tags)
+    assert tracker.start(made.card) == {0}
+    parents, children = read(behind.url)
+    assert [parent.run_id for parent in parents] == [run.info.run_id] != [late.info.run_id]
+    assert sorted(children) == [0]
