@@ -31,7 +31,7 @@ bench: install
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/regret.py
 
-# Half an hour and more: every fault, ten times each. TIMES=50 for as many.
+# Every fault ten times, at some ten minutes each time round on two cores. TIMES=2 for less.
 TIMES ?= 10
 faults: install
 	$(BIN)/python tests/faults/matrix.py --times $(TIMES)

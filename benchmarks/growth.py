@@ -6,8 +6,8 @@ The trainable does nothing, so all that is measured is ours. One worker takes on
 other from the coordinator, in this process; every trial is published to MLflow's SQLite store. In
 long studies the next config is drawn while a trial runs: `draw` is the time of the sampler itself,
 `ask` what the worker waits for it when trials take no time at all, and `waiting` the same when each
-takes a second. Away from the marks configs are drawn at random, so that it takes minutes and not
-hours: the sampler knows them all the same.
+takes a second. Away from the marks tpe's configs are drawn at random, so that it takes minutes and
+not hours: the sampler knows them all the same.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from hpo.home import Home
 from hpo.records import Outcome, Report, State
 from hpo.search.samplers import Proposal, Proposer
 from hpo.search.samplers.sampled import Random
+from hpo.search.samplers.tpe import Tpe
 from hpo.track import open_tracker
 from hpo.track.base import TrialPage
 
@@ -48,6 +49,13 @@ SPACE = {
     "act": {"choices": ["relu", "tanh", "gelu"]},
 }
 
+GRID = SPACE | {
+    "lr": {"choices": [10.0**exponent for exponent in range(-5, 1)]},
+    "momentum": {"low": 0.0, "high": 0.9, "step": 0.1},
+    "decay": 1e-4,
+}
+"""11 520 points."""
+
 
 def nothing(config: dict[str, object], trial: object) -> dict[str, float]:
     """The trainable of this study; it is never called."""
@@ -61,7 +69,7 @@ def study(folder: Path, sampler: str, trials: int) -> studyfile.Study:
             {
                 "name": "growth",
                 "trainable": "growth:nothing",
-                "space": SPACE,
+                "space": GRID if sampler == "grid" else SPACE,
                 "objective": {"metric": "loss"},
                 "search": {"sampler": sampler, "trials": trials},
             }
@@ -94,9 +102,10 @@ class Clock:
 
 
 def hurried(clock: Clock, proposer: Proposer, trials: int) -> Callable[..., Proposal | None]:
-    """The sampler's own draws shortly before a mark and at the end, timed; others are random."""
-    anyhow = Random(proposer.space, proposer.seed).propose
+    """Timed draws: of tpe, the sampler's own only shortly before a mark and at the end."""
     propose = proposer.propose
+    slow = isinstance(proposer, Tpe)
+    anyhow = Random(proposer.space, proposer.seed).propose if slow else propose
     windows = [range(mark - WINDOW - 2, mark) for mark in (*MARKS, trials + WINDOW)]
 
     def draw(study: Any, trial: Any, number: int, *rest: Any) -> Proposal | None:
@@ -148,7 +157,7 @@ def waits(coordinator: Coordinator, seconds: float, trials: int) -> list[float]:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--trials", type=int, default=MARKS[-1])
-    options.add_argument("--samplers", nargs="+", default=["random", "tpe"])
+    options.add_argument("--samplers", nargs="+", default=["random", "grid", "tpe"])
     chosen = options.parse_args()
     marks = [mark for mark in MARKS if mark <= chosen.trials]
     print(

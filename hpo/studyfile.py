@@ -26,7 +26,6 @@ from hpo.search.pruners import NoPruner, PrunerSettings
 from hpo.search.settings import SearchSettings
 from hpo.settings import Settings
 from hpo.space import (
-    Choices,
     Document,
     Keys,
     OutsideSpace,
@@ -314,11 +313,8 @@ def _completed(chosen: Mapping[str, float], space: Space) -> str | None:
     rng = random.Random(0)
 
     def choose(parameter: Parameter) -> float:
-        if parameter.name in chosen:
-            return chosen[parameter.name]
-        if isinstance(parameter, Choices):
-            return rng.randrange(len(parameter.options))
-        return parameter.from_unit(rng.random())
+        given = chosen.get(parameter.name)
+        return parameter.from_unit(rng.random()) if given is None else given
 
     why = None
     for _ in range(COMPLETIONS):

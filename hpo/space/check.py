@@ -195,13 +195,8 @@ def _chosen(node: Node, drawn: Draw) -> Node:
 def _sample(builder: Builder, space: Space) -> None:
     """Refuses a space of which hardly any point is valid."""
     rng = random.Random(0)
-
-    def choose(parameter: Parameter) -> float:
-        if isinstance(parameter, Choices):
-            return rng.randrange(len(parameter.options))
-        return parameter.from_unit(rng.random())
-
-    reasons = Counter(space.rejects(space.draw(choose).config) for _ in range(SAMPLES))
+    draws = (space.draw(lambda p: p.from_unit(rng.random())) for _ in range(SAMPLES))
+    reasons = Counter(space.rejects(drawn.config) for drawn in draws)
     valid = reasons.pop(None, 0)
     if valid < LEAST_VALID * SAMPLES:
         why = reasons.most_common(1)[0][0]

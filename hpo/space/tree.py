@@ -30,6 +30,10 @@ class Choices:
     labels: tuple[str, ...]
     at: Keys = field(default=(), compare=False)
 
+    def from_unit(self, unit: float) -> int:
+        """The index of the option at a place in `[0, 1)`, of which each has an equal share."""
+        return int(unit * len(self.options))
+
 
 @dataclass(frozen=True, slots=True)
 class Object:

@@ -51,9 +51,6 @@ def seen_by_optuna(journal):
     ("kind", "prune"), [(kind, False) for kind in KINDS] + [(kind, True) for kind in PRUNED]
 )
 def test_25_trials_and_25_more_equal_50(tmp_path, kind, prune, storage):
-    if storage != "default" and kind in ("gp", "auto"):
-        pytest.skip("slow draws, which do not depend on where the record is")
-
     def search(name):
         store = open_journal(storage, tmp_path / name, f"{tmp_path}/{name}", writable=True)
         return Search(store, kind, tree(kind), prune=prune)

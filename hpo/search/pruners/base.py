@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -22,9 +23,9 @@ Rungs = list[tuple[int, float]]
 class Pruner(Settings):
     """Which trials end early. It judges the reports of one objective, all of them finite."""
 
+    @abstractmethod
     def make(self) -> optuna.pruners.BasePruner:
         """The one that decides."""
-        raise NotImplementedError
 
     def rungs(self, max_steps: int) -> Rungs:
         """Where trials of `max_steps` steps are compared; empty if not with each other."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
@@ -29,9 +30,9 @@ class Comparison(Pruner):
     )
 
     @property
+    @abstractmethod
     def share(self) -> float:
         """Of the trials, that goes on."""
-        raise NotImplementedError
 
     def make(self) -> optuna.pruners.BasePruner:
         return optuna.pruners.PercentilePruner(

@@ -12,7 +12,7 @@ from scipy.stats import qmc
 from hpo.search import grid
 from hpo.search.samplers.base import ATTEMPTS, Proposal, Proposer, nothing_valid
 from hpo.seeds import derive
-from hpo.space import Choices, Draw, Parameter, Space
+from hpo.space import Draw, Parameter, Space
 
 
 class Grid(Proposer):
@@ -100,10 +100,7 @@ class Sobol(Proposer):
             if parameter.name in given:
                 return given[parameter.name]
             used = True
-            u = coordinates[self._dimension[parameter.name]]
-            if isinstance(parameter, Choices):
-                return int(u * len(parameter.options))
-            return parameter.from_unit(u)
+            return parameter.from_unit(coordinates[self._dimension[parameter.name]])
 
         return self.space.draw(choose), used
 
