@@ -119,6 +119,12 @@ LETTERS = "must match ^[a-z0-9_-]{1,64}$"
             "5:9: search.trials: a study must end; add trials: NUMBER, or a budget:",
         ),
         ("trials: 3", "trials: 0", "5:35: search.trials: must be >= 1, got 0"),
+        ("trials: 3", "trials: true", "5:35: search.trials: must be a number, got true"),
+        (
+            "trials: 3}",
+            "trials: 3}\nbudget: {wall_hours: 1, target: true}",
+            "6:33: budget.target: must be a number, got true",
+        ),
         ("trials: 3", "trials: 2.5", "5:35: search.trials: must be a whole number, got 2.5"),
         ("trials: 3", "trials: 3, seed: -1", "5:44: search.seed: must be >= 0, got -1"),
         (

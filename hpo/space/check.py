@@ -16,11 +16,11 @@ from pydantic_core import ErrorDetails
 from hpo.errors import StudyFileError
 from hpo.space.build import Builder
 from hpo.space.document import Document, Keys
-from hpo.space.messages import describe, input_path, show, unknown_key
+from hpo.space.messages import describe, input_path, not_a_number, show, unknown_key
 from hpo.space.model import Shape
 from hpo.space.ranges import Range
 from hpo.space.space import Space
-from hpo.space.tree import Array, Choices, Draw, Located, Node, Object, Parameter, draw
+from hpo.space.tree import Array, Choices, Draw, Fixed, Located, Node, Object, Parameter, draw
 from hpo.space.tree import parameters as located
 
 SAMPLES = 400
@@ -49,7 +49,7 @@ def check(document: Document, config_type: type[BaseModel] | None, prefix: str =
     if config_type is None:
         _mappings(builder, space)
     else:
-        _unknown_keys(builder, root, shape)
+        _against_annotations(builder, root, shape)
         _probe(builder, space)
     if not builder.mistakes and space.parameters:
         _sample(builder, space)
@@ -77,9 +77,12 @@ def _mappings(builder: Builder, space: Space) -> None:
             builder.refuse(drawn.places[()], f"must be a mapping, got {show(drawn.config)}")
 
 
-def _unknown_keys(builder: Builder, node: Node, shape: Shape) -> None:
-    """Keys the model does not know; by its annotations, since a model may be set to ignore them."""
+def _against_annotations(builder: Builder, node: Node, shape: Shape) -> None:
+    """What the model may be set to let pass: keys it does not know, and true for a number."""
     match node:
+        case Fixed():
+            if isinstance(node.value, bool) and shape.wants_number():
+                builder.refuse(node.at, not_a_number(node.value))
         case Object():
             constant = {key: getattr(child, "value", {}) for key, child in node.items.items()}
             inner = shape.inside(constant)
@@ -88,13 +91,13 @@ def _unknown_keys(builder: Builder, node: Node, shape: Shape) -> None:
                 if known is not None and key not in known:
                     builder.refuse((*node.at, key), unknown_key(key, known), key=True)
                 else:
-                    _unknown_keys(builder, child, inner.field(key))
+                    _against_annotations(builder, child, inner.field(key))
         case Array():
             for i, child in enumerate(node.items):
-                _unknown_keys(builder, child, shape.element(i))
+                _against_annotations(builder, child, shape.element(i))
         case Choices():
             for option in node.options:
-                _unknown_keys(builder, option, shape)
+                _against_annotations(builder, option, shape)
 
 
 def probes(root: Node) -> Iterator[Draw]:

@@ -75,6 +75,10 @@ def describe(error: ErrorDetails) -> str:
     return text
 
 
+def not_a_number(value: bool) -> str:
+    return f"must be a number, got {str(value).lower()}"
+
+
 def unknown_key(key: str, known: Iterable[str]) -> str:
     known = list(known)
     return f"there is no {key!r}" + (did_you_mean(key, known) or f"; known: {', '.join(known)}")

@@ -101,6 +101,12 @@ class Shape:
                 return Shape(args[0])
         return Shape()
 
+    def wants_number(self) -> bool:
+        """Whether a number belongs here, and neither true nor false, which Pydantic takes for 1
+        and 0."""
+        members = self.members()
+        return not {bool, object, Any} & set(members) and bool({int, float, Decimal} & set(members))
+
     def whole_numbers(self, written_whole: bool) -> bool:
         """Whether a number here is an int: by the annotation, or else as it is written."""
         members = self.members()

@@ -310,6 +310,14 @@ BAD = {
             " 'decay': 0.6}"
         ],
     ),
+    "true for a number": (
+        "epochs: true\nlr: {choices: [0.1, false]}\nbias: true\nwidths: [8, true]",
+        [
+            "1:9: space.epochs: must be a number, got true",
+            "2:21: space.lr: must be a number, got false",
+            "4:13: space.widths.1: must be a number, got true",
+        ],
+    ),
     "below a kind that is a key, too": (
         E + "optimizer: {kind: clip, clip: {momentum: 2}}",
         ["2:42: space.optimizer.clip.momentum: must be < 1.0, got 2"],
