@@ -85,7 +85,7 @@ def test_a_path_that_climbs_out_is_refused(bundle, name):
     manifest["files"][name] = {"sha256": "0" * 64, "size": 0}
     path.chmod(0o644)
     path.write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="manifest.json is damaged"):
+    with pytest.raises(InputError, match=r"manifest\.json is damaged"):
         open_bundle(bundle.folder)
 
 
