@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
 from hpo.settings import Settings
+
+
+GRACE_S = 5.0
+"""For processes whose parent has ended already."""
 
 
 class Process(Settings):
@@ -54,14 +59,17 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
 def stop(process: Process, patience_seconds: float) -> None:
     """Ends a process and those it started, and no others.
 
-    It is asked first, and killed when its patience is over.
+    It is asked first, then what it has left behind is; what does not listen is killed.
     """
     found = process.find()
     if found is None:
         return
     family = [found, *found.children(recursive=True)]
     found.terminate()
-    _, alive = psutil.wait_procs(family, patience_seconds)
-    for each in alive:
-        each.kill()
-    psutil.wait_procs(alive, 5.0)
+    psutil.wait_procs([found], patience_seconds)
+    for how in ("terminate", "kill"):
+        left = [each for each in family if each.is_running()]
+        for each in left:
+            with suppress(psutil.NoSuchProcess):
+                getattr(each, how)()
+        psutil.wait_procs(left, GRACE_S)
