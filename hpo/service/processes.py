@@ -12,7 +12,6 @@ import psutil
 
 from hpo.settings import Settings
 
-
 GRACE_S = 5.0
 """For processes whose parent has ended already."""
 
