@@ -50,6 +50,16 @@ class StudyFolder:
         """What the engine said while the study ran."""
         return self.root / "engine.log"
 
+    @property
+    def queue(self) -> Path:
+        """Its place in the service's queue, once it was submitted."""
+        return self.root / "queue.json"
+
+    @property
+    def code(self) -> Path:
+        """What was shipped with it when it was submitted: a copy of the study file's folder."""
+        return self.root / "code"
+
     def trial(self, number: int) -> Path:
         return self.root / "trials" / f"{number:06d}"
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 # Ray reads these when it is imported.
@@ -78,6 +79,26 @@ def cluster() -> Iterator[None]:
                 "Ray would listen on every network interface, since it was imported before hpo",
                 "set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 before Python starts",
             )
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def joined(code: Path) -> Iterator[None]:
+    """The cluster that this process is a job of.
+
+    Args:
+        code: a folder that every worker has as its working folder, on whatever node it is.
+    """
+    ray.init(
+        address="auto",
+        runtime_env={"working_dir": str(code)},
+        log_to_driver=False,
+        logging_level=logging.CRITICAL,
+        namespace="hpo",
+    )
+    try:
         yield
     finally:
         ray.shutdown()

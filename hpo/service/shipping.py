@@ -75,9 +75,7 @@ def unpack(shipment: Shipment, into: Path) -> None:
     fresh.rename(into)
 
 
-def _walk(
-    folder: Path, apart: Path, ignored: list[tuple[Path, GitIgnoreSpec]]
-) -> Iterator[Path]:
+def _walk(folder: Path, apart: Path, ignored: list[tuple[Path, GitIgnoreSpec]]) -> Iterator[Path]:
     """The files below a folder that no `.gitignore` on the way there excludes."""
     rules = folder / ".gitignore"
     if rules.is_file():

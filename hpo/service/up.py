@@ -60,8 +60,7 @@ def up(home: Home, options: Options) -> tuple[Service, bool]:
     home.make()
     folder = ServiceFolder.of(home)
     folder.make()
-    lock = FileLock(folder.lock, START_TIMEOUT_S)
-    try:
+    with FileLock(folder.lock, START_TIMEOUT_S):
         before = folder.read()
         if before is not None and before.is_up:
             return before, True
@@ -75,8 +74,6 @@ def up(home: Home, options: Options) -> tuple[Service, bool]:
             raise
         folder.write(service)
         return service, False
-    finally:
-        lock.release()
 
 
 def join(home: Home, address: str) -> Process:
