@@ -60,6 +60,11 @@ class StudyFolder:
         """What was shipped with it when it was submitted: a copy of the study file's folder."""
         return self.root / "code"
 
+    @property
+    def snapshot(self) -> Path:
+        """How far it was when its runner last looked."""
+        return self.root / "progress.json"
+
     def trial(self, number: int) -> Path:
         return self.root / "trials" / f"{number:06d}"
 

@@ -1,6 +1,6 @@
 """Runs the study that is next: what a job of the service does.
 
-    python -m hpo.service.driver HOME JOB
+python -m hpo.service.driver HOME JOB
 """
 
 from __future__ import annotations
