@@ -5,18 +5,21 @@ python -m hpo.service.driver HOME JOB
 
 from __future__ import annotations
 
-import logging
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
-from hpo import frozen
+from hpo import frozen, snapshot
 from hpo.errors import HpoError
 from hpo.execute import ray_tune
 from hpo.home import Home, StudyFolder
+from hpo.progress import Progress
 from hpo.service.queue import Place, Queue
 from hpo.study import run
 
-log = logging.getLogger(__name__)
+SNAPSHOT_S = 1.0
+"""Between two looks that others get at a running study."""
 
 
 def main(home: Home, job: str) -> int:
@@ -43,8 +46,17 @@ def main(home: Home, job: str) -> int:
 
 
 def _run(home: Home, folder: StudyFolder) -> bool:
+    due = 0.0
+
+    def seen(progress: Progress, trouble: str | None) -> None:
+        nonlocal due
+        if time.monotonic() >= due or progress.done:
+            due = time.monotonic() + SNAPSHOT_S
+            with suppress(OSError):  # a full disk is told by who must write
+                snapshot.write(folder, progress, trouble)
+
     with ray_tune.joined(folder.code):
-        return run(frozen.thaw(folder), home=home).done
+        return run(frozen.thaw(folder), home=home, observer=seen).done
 
 
 if __name__ == "__main__":

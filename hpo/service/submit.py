@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import sys
-import uuid
 from pathlib import Path
 
 from hpo import frozen, studyfile
 from hpo.errors import InputError
 from hpo.home import Home
-from hpo.service import ray_head, shipping
+from hpo.service import shipping
+from hpo.service.jobs import Jobs
 from hpo.service.queue import Queue
 from hpo.service.state import Service, ServiceFolder
 
@@ -31,7 +29,7 @@ def submit(path: str | Path, home: Home, priority: int = 0, extend: bool = False
     shipped = studyfile.load(folder.code / studyfile.locate(path).name)
     frozen.freeze(shipped, home, extend)
     if Queue(home).put(study.name, priority):
-        hand_in_driver(service, home)
+        Jobs(service, home).hand_in_driver(home)
     return study.name
 
 
@@ -45,17 +43,3 @@ def running(home: Home) -> Service:
     if service is None or not service.is_up:
         raise InputError(f"no service is up on {home.root}", "start it: hpo up")
     return service
-
-
-def hand_in_driver(service: Service, home: Home) -> str:
-    """One more driver for Ray's queue of those that wait for a slot; returns its job."""
-    os.environ.update(ray_head.environment(ServiceFolder.of(home).token))
-    from ray.job_submission import JobSubmissionClient
-
-    job = f"hpo-{uuid.uuid4().hex[:12]}"
-    JobSubmissionClient(service.jobs).submit_job(
-        entrypoint=f"{sys.executable} -m hpo.service.driver {home.root} {job}",
-        submission_id=job,
-        entrypoint_resources={ray_head.SLOT: 1},
-    )
-    return job
