@@ -39,7 +39,6 @@ from hpo import trainable as trainables
 from hpo.errors import ResourceError
 from hpo.execute.settings import ResourceSettings
 from hpo.execute.worker import Channel, Setup, Supervised, work
-from hpo.home import StudyFolder
 
 log = logging.getLogger(__name__)
 
@@ -137,22 +136,22 @@ def count_workers(settings: ResourceSettings) -> int:
     return wanted
 
 
-def start_coordinator(kind: type[C], folder: StudyFolder) -> C:
+def start_coordinator(kind: type[C], stage: Any) -> C:
     """Starts the coordinator as an actor; what comes back behaves like the coordinator itself.
 
     It is restarted from the record when its process dies, and calls in flight are sent again.
     """
 
     class Restartable(kind):  # type: ignore[misc, valid-type]
-        def __init__(self, folder: StudyFolder) -> None:
+        def __init__(self, stage: Any) -> None:
             again = ray.get_runtime_context().was_current_actor_reconstructed
-            super().__init__(folder, again=again)
+            super().__init__(stage, again=again)
 
     # Workers that wait for a draw have a thread of their own: reports go on meanwhile.
     actor = (
         ray.remote(concurrency_groups={_ASKING: 1})(Restartable)  # type: ignore[call-overload]
         .options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
-        .remote(folder)
+        .remote(stage)
     )
     return cast(C, Remote(actor))
 
