@@ -107,10 +107,9 @@ class Coordinator:
         self._ended_by = self._limits.reached(self._ledger.spent())
         self._started = time.time()
         self._finished_before = self._finished()
-        best = {trial.number for trial in self._limits.best}
-        for number, trial in self._trials.items():  # a crash may have left what is of no use
-            if trial.state is not State.RUNNING and number not in best:
-                shutil.rmtree(self.folder.checkpoint(number), ignore_errors=True)
+        for trial in self._trials.values():  # a crash may have left what is of no use
+            if trial.state is not State.RUNNING and not self._keeps(trial):
+                self._drop_checkpoint(trial)
 
     # -- workers ------------------------------------------------------------------------------
 
@@ -415,15 +414,23 @@ class Coordinator:
         self._draws.ended(number)
         if self.study.trainable.deterministic and trial.state in _ANSWERS:
             self._results.setdefault(_canonical(trial.config), number)
-        # What a trial saved is of use until it ends; after that, only that of the best is.
-        dropped = self._limits.ended(trial)
-        for old in (*dropped, *(() if trial in self._limits.best else (trial,))):
-            shutil.rmtree(self.folder.checkpoint(old.number), ignore_errors=True)
+        for old in (*self._limits.ended(trial), trial):
+            if not self._keeps(old):
+                self._drop_checkpoint(old)
         why = self._limits.failing()
         if why is not None:
             traceback = self.folder.traceback(number)
             hint = f"its traceback is in {traceback}; " if traceback.exists() else ""
             self.fail(StudyFailed(why, f"{hint}mend that and run the study again to continue it"))
+
+    def _keeps(self, trial: TrialRecord) -> bool:
+        """Whether what an ended trial saved is of any use: for most only until they end."""
+        if self._stage.keeps_all:
+            return trial.state is State.COMPLETE
+        return trial in self._limits.best
+
+    def _drop_checkpoint(self, trial: TrialRecord) -> None:
+        shutil.rmtree(self.folder.checkpoint(trial.number), ignore_errors=True)
 
     def _note(self, trial: TrialRecord) -> None:
         self._version += 1

@@ -51,6 +51,16 @@ class StudyFolder:
         return self.root / "engine.log"
 
     @property
+    def final(self) -> StudyFolder:
+        """The folder of its final stage, which has a record of its own."""
+        return StudyFolder(self.root / "final")
+
+    @property
+    def plan(self) -> Path:
+        """Of a final stage: its runs."""
+        return self.root / "plan.json"
+
+    @property
     def queue(self) -> Path:
         """Its place in the service's queue, once it was submitted."""
         return self.root / "queue.json"

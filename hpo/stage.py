@@ -48,6 +48,7 @@ class Opened:
         asked: trials after which no more are opened; `None`: none such number.
         total: trials there will be at most, for people; `None` if unknown.
         seed: of a trial, by its number.
+        keeps_all: whether what every complete trial saved is kept, and not only that of the best.
     """
 
     study: Study
@@ -57,6 +58,7 @@ class Opened:
     asked: int | None
     total: int | None
     seed: Callable[[int], int]
+    keeps_all: bool = False
 
 
 class Stage(ABC):

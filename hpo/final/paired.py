@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpo.records import Objective
-from hpo.report.words import digits
 
 LEVEL = 0.95
 """Of the intervals: how many of them hold the true value."""
@@ -44,7 +43,7 @@ class Repeated:
         return math.sqrt(squares / (self.n - 1) / self.n)
 
     def __str__(self) -> str:
-        return f"{digits(self.mean)} ± {digits(self.standard_error)} (n = {self.n})"
+        return f"{self.mean:.4g} ± {self.standard_error:.2g} (n = {self.n})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from hpo.final.paired import Difference, Repeated, alike, difference, verdict
 from hpo.records import Objective
-from hpo.report.paired import Difference, Repeated, alike, difference, verdict
 
 VALUES = st.lists(
     st.tuples(st.floats(-10, 10), st.floats(-10, 10)), min_size=2, max_size=12
