@@ -34,6 +34,7 @@ from hpo.records import Outcome, Report, State
 from hpo.search.samplers import Proposal, Proposer
 from hpo.search.samplers.sampled import Random
 from hpo.search.samplers.tpe import Tpe
+from hpo.stage import Search
 from hpo.track import open_tracker
 from hpo.track.base import TrialPage
 
@@ -119,7 +120,7 @@ def hurried(clock: Clock, proposer: Proposer, trials: int) -> Callable[..., Prop
 def grow(home: Home, sampler: str, trials: int, clock: Clock) -> Coordinator:
     checked = study(home.root, sampler, trials + WINDOW)
     card = frozen.freeze(checked, home)
-    coordinator = Coordinator(home.study("growth"))
+    coordinator = Coordinator(Search(home.study("growth")))
     proposer = coordinator._draws._proposer
     proposer.propose = hurried(clock, proposer, trials)  # type: ignore[method-assign]
     tracker = open_tracker(checked.file.tracking, home, checked.name)
@@ -186,7 +187,7 @@ def main() -> None:
             print(f"memory of the process, largest: {memory:.0f} MiB")
             coordinator.close()
             began = time.perf_counter()
-            again = Coordinator(home.study("growth"))
+            again = Coordinator(Search(home.study("growth")))
             opened = time.perf_counter() - began
             spec = again.next_trial("worker")
             first = time.perf_counter() - began

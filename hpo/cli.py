@@ -192,12 +192,20 @@ def best(
         int | None,
         typer.Option("--batch-size", min=1, help="Move it there by the study's coupling rule."),
     ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Move it to another length.")
+    ] = None,
+    workers: Annotated[
+        int,
+        typer.Option("--workers", min=1, help="Data-parallel processes that share a step."),
+    ] = 1,
 ) -> None:
     """Print the best config, ready to parse; with several objectives, list the Pareto set."""
     from hpo.files import write_atomically
     from hpo.report.best import answer, kept_of
+    from hpo.trainable import Scale
 
-    text, said = answer(kept_of(name), form, trial, batch_size)
+    text, said = answer(kept_of(name), form, trial, Scale(batch_size, epochs, workers))
     notes = Console(stderr=True, soft_wrap=True, highlight=False)
     for line in said:
         notes.print(line, markup=False)

@@ -18,13 +18,12 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 
-from hpo import frozen, metric_log
+from hpo import metric_log
 from hpo.assignments import Assignments, worker_of
 from hpo.endings import Ending, has_diverged, judge
 from hpo.errors import HpoError, InputError, StudyFailed
 from hpo.files import write_atomically
 from hpo.guards import locked, writes
-from hpo.home import StudyFolder
 from hpo.ledger import Ledger
 from hpo.limits import Limits
 from hpo.lock import FileLock
@@ -39,11 +38,9 @@ from hpo.records import (
     TrialRecord,
     TrialSpec,
 )
-from hpo.search import grid
-from hpo.search.draws import Draws
 from hpo.search.samplers import Proposal
-from hpo.seeds import derive
 from hpo.space.messages import did_you_mean
+from hpo.stage import Stage
 
 MAX_LOSSES = 3
 """A trial that took its worker down so many times is not tried again."""
@@ -65,39 +62,33 @@ class Coordinator:
     """See the module's docstring. Methods may be called again with the same arguments.
 
     Args:
-        folder: of a study that is frozen.
+        stage: of a study that is frozen.
         again: whether this takes the place of a coordinator that died while its workers live on.
 
     Raises:
         StudyConflict: another process writes this study's record.
     """
 
-    def __init__(self, folder: StudyFolder, again: bool = False) -> None:
-        self.study = frozen.thaw(folder)
-        self.folder = folder
+    def __init__(self, stage: Stage, again: bool = False) -> None:
+        self.folder = stage.folder
         self.mutex = threading.RLock()
         self._asking = threading.Lock()  # one draw at a time; reports go on meanwhile
-        self._lock = FileLock(folder.root / "record.lock", PREDECESSOR_SECONDS)
-        file = self.study.file
-        self._record = frozen.open_record(folder, writable=True)
-        self._ledger = Ledger(self._record.spent, file.resources.cpus, file.resources.gpus)
-        known = frozen.read_known(folder)
-        self._draws = Draws(
-            self._record,
-            self.study.space,
-            file.search,
-            file.pruner,
-            enqueue=known.enqueue,
-            earlier=[(trial.config, trial.told()) for trial in known.trials],
-            extension=self.study.extension,
+        self._lock = FileLock(stage.folder.root / "record.lock", PREDECESSOR_SECONDS)
+        self._stage = stage.open()
+        self.study, self._record, self._draws = (
+            self._stage.study,
+            self._stage.record,
+            self._stage.source,
         )
+        file = self.study.file
+        self._ledger = Ledger(self._record.spent, file.resources.cpus, file.resources.gpus)
         self._trials: dict[int, TrialRecord] = {}
         self._counts: Counter[State] = Counter()
         self._version = 0
         self._changed: OrderedDict[int, int] = OrderedDict()
         for trial in self._record.trials():
             self._note(trial)
-        self._limits = Limits(file.budget, self.study.objectives, self._trials.values())
+        self._limits = Limits(self._stage.budget, self.study.objectives, self._trials.values())
         self._results = {
             _canonical(t.config): t.number
             for t in self._trials.values()
@@ -116,10 +107,9 @@ class Coordinator:
         self._ended_by = self._limits.reached(self._ledger.spent())
         self._started = time.time()
         self._finished_before = self._finished()
-        best = {trial.number for trial in self._limits.best}
-        for number, trial in self._trials.items():  # a crash may have left what is of no use
-            if trial.state is not State.RUNNING and number not in best:
-                shutil.rmtree(folder.checkpoint(number), ignore_errors=True)
+        for trial in self._trials.values():  # a crash may have left what is of no use
+            if trial.state is not State.RUNNING and not self._keeps(trial):
+                self._drop_checkpoint(trial)
 
     # -- workers ------------------------------------------------------------------------------
 
@@ -257,7 +247,7 @@ class Coordinator:
     def progress(self) -> Progress:
         left = self._assignments.open or self._may_ask()
         return Progress(
-            total=self._total(),
+            total=self._stage.total,
             counts=dict(+self._counts),
             best=tuple(self._limits.best),
             started=self._started,
@@ -349,19 +339,11 @@ class Coordinator:
     def _lease_to(self, worker: str) -> TrialSpec:
         number, lease = self._assignments.hand_to(worker)
         self._ledger.trial_began(number)
-        seed = derive(self.study.file.search.seed, "trial", number)
-        return TrialSpec(number, self._trials[number].config, seed, lease)
-
-    def _total(self) -> int | None:
-        """Trials in all; of a grid, the points that the config model accepts may be fewer."""
-        search = self.study.file.search
-        size = grid.size(self.study.space.root) if search.sampler == "grid" else math.inf
-        total = min(size, search.trials or math.inf)
-        return None if total == math.inf else int(total)
+        return TrialSpec(number, self._trials[number].config, self._stage.seed(number), lease)
 
     def _may_ask(self) -> bool:
-        total = self.study.file.search.trials
-        return (total is None or len(self._trials) < total) and self._draws.has_next()
+        asked = self._stage.asked
+        return (asked is None or len(self._trials) < asked) and self._draws.has_next()
 
     def _over(self) -> bool:
         return self._stopping or bool(self._ended_by)
@@ -380,7 +362,7 @@ class Coordinator:
 
     def _overtime(self, number: int) -> float:
         """Seconds by which a trial is over its time limit; negative or 0 if it is not."""
-        limit = self.study.file.budget.trial_seconds
+        limit = self._stage.budget.trial_seconds
         return -math.inf if limit is None else self._ledger.running_for(number) - limit
 
     def _hear(self, worker: str) -> bool:
@@ -432,15 +414,23 @@ class Coordinator:
         self._draws.ended(number)
         if self.study.trainable.deterministic and trial.state in _ANSWERS:
             self._results.setdefault(_canonical(trial.config), number)
-        # What a trial saved is of use until it ends; after that, only that of the best is.
-        dropped = self._limits.ended(trial)
-        for old in (*dropped, *(() if trial in self._limits.best else (trial,))):
-            shutil.rmtree(self.folder.checkpoint(old.number), ignore_errors=True)
+        for old in (*self._limits.ended(trial), trial):
+            if not self._keeps(old):
+                self._drop_checkpoint(old)
         why = self._limits.failing()
         if why is not None:
             traceback = self.folder.traceback(number)
             hint = f"its traceback is in {traceback}; " if traceback.exists() else ""
             self.fail(StudyFailed(why, f"{hint}mend that and run the study again to continue it"))
+
+    def _keeps(self, trial: TrialRecord) -> bool:
+        """Whether what an ended trial saved is of any use: for most only until they end."""
+        if self._stage.keeps_all:
+            return trial.state is State.COMPLETE
+        return trial in self._limits.best
+
+    def _drop_checkpoint(self, trial: TrialRecord) -> None:
+        shutil.rmtree(self.folder.checkpoint(trial.number), ignore_errors=True)
 
     def _note(self, trial: TrialRecord) -> None:
         self._version += 1

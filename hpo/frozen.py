@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hpo import studyfile
 from hpo.differences import differences
@@ -23,6 +24,9 @@ from hpo.search.known import Known, KnownTrial, compatible
 from hpo.search.record import Record
 from hpo.space import Document, OutsideSpace, extension, locate
 from hpo.studyfile import Study, StudyFile
+
+if TYPE_CHECKING:
+    from hpo.search.journal import Journal
 
 SCHEMA = 3
 
@@ -130,6 +134,18 @@ def open_record(folder: StudyFolder, writable: bool = False) -> Record:
     file = StudyFile.model_validate(spec["file"])
     journal = open_journal(file.storage, folder.journal, spec["id"], writable)
     return Record(journal, file.objectives, file.pruner.make() if writable else None)
+
+
+def open_final_journal(folder: StudyFolder, writable: bool = False) -> Journal:
+    """The journal of a study's final stage, where the study's own is.
+
+    Raises:
+        InputError: there is no such study, or the journal cannot be read.
+        StudyConflict: another process writes it.
+    """
+    spec = _read(folder)
+    storage, final_id = spec["file"]["storage"], f"{spec['id']}-final"
+    return open_journal(storage, folder.final.journal, final_id, writable)
 
 
 @contextmanager

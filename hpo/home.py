@@ -50,6 +50,31 @@ class StudyFolder:
         """What the engine said while the study ran."""
         return self.root / "engine.log"
 
+    @property
+    def final(self) -> StudyFolder:
+        """The folder of its final stage, which has a record of its own."""
+        return StudyFolder(self.root / "final")
+
+    @property
+    def plan(self) -> Path:
+        """Of a final stage: its runs."""
+        return self.root / "plan.json"
+
+    @property
+    def queue(self) -> Path:
+        """Its place in the service's queue, once it was submitted."""
+        return self.root / "queue.json"
+
+    @property
+    def code(self) -> Path:
+        """What was shipped with it when it was submitted: a copy of the study file's folder."""
+        return self.root / "code"
+
+    @property
+    def snapshot(self) -> Path:
+        """How far it was when its runner last looked."""
+        return self.root / "progress.json"
+
     def trial(self, number: int) -> Path:
         return self.root / "trials" / f"{number:06d}"
 

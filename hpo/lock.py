@@ -43,6 +43,12 @@ class FileLock:
         self._file.write(str(os.getpid()))
         self._file.flush()
 
+    def __enter__(self) -> FileLock:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
     def release(self) -> None:
         """Gives the lock back; may be called again."""
         if not self._file.closed:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pydantic import InstanceOf
+
 from hpo.budget import Spending
 from hpo.errors import HpoError
 from hpo.records import State, TrialRecord
@@ -32,7 +34,7 @@ class Progress:
     finished_here: int
     done: bool
     stopping: bool
-    failure: HpoError | None
+    failure: InstanceOf[HpoError] | None
     spent: Spending
     ended_by: str
 

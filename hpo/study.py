@@ -28,6 +28,7 @@ from hpo.search import samplers
 from hpo.search.importance import importances
 from hpo.seeds import derive
 from hpo.space import probes
+from hpo.stage import Search
 from hpo.studyfile import Study
 from hpo.track import Ending, open_tracker
 from hpo.trainable import Trial
@@ -244,7 +245,7 @@ def _coordinator(
         isolate=study.file.resources.isolate,
         capture=not in_process,
     )
-    coordinator = Coordinator(folder)
+    coordinator = Coordinator(Search(folder))
     try:
         if in_process or not coordinator.work_left():
             yield coordinator, lambda: inline.run(setup, coordinator)
@@ -255,7 +256,7 @@ def _coordinator(
 
     with ray_tune.cluster():
         workers = ray_tune.count_workers(study.file.resources)
-        coordinator = ray_tune.start_coordinator(Coordinator, folder)
+        coordinator = ray_tune.start_coordinator(Coordinator, Search(folder))
         try:
             yield (
                 coordinator,

@@ -18,6 +18,7 @@ from hpo import trainable as trainables
 from hpo.budget import BudgetSettings
 from hpo.errors import InputError, Mistake, Place, StudyFileError, TrainableError
 from hpo.execute.settings import ResourceSettings
+from hpo.finalists import FinalSettings
 from hpo.home import STUDY_NAME
 from hpo.records import Json, Objective, Objectives
 from hpo.search import grid, rules
@@ -81,6 +82,12 @@ class StudyFile(Settings):
     search: SearchSettings
     pruner: PrunerSettings = Field(NoPruner(), description="which trials end early")
     budget: BudgetSettings = BudgetSettings()
+    final: FinalSettings | None = Field(
+        None, description="how the winner is found; null: by its value in the search"
+    )
+    baseline: dict[str, Any] | None = Field(
+        None, description="a config to beat, which runs in the final stage beside the candidates"
+    )
     resources: ResourceSettings = ResourceSettings()
     storage: str = Field(
         "default",
@@ -285,6 +292,10 @@ def _search(document: Document, file: StudyFile, space: Space) -> list[Mistake]:
     if file.budget.gpu_hours is not None and not file.resources.gpus:
         message = "a study whose workers hold no GPU uses none; set resources.gpus, or remove it"
         found.append((("budget", "gpu_hours"), message))
+    if file.baseline is not None and file.final is None:
+        found.append((("baseline",), "is compared in the final stage; add final: {}"))
+    if file.final is not None and len(file.objectives) > 1:
+        found.append((("final",), "ranks by one objective; with several the result is a set"))
     storage = storage_mistake(file.storage)
     if storage is not None:
         found.append((("storage",), storage))

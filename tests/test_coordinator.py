@@ -13,6 +13,7 @@ from hpo import frozen, metric_log, studyfile
 from hpo.coordinator import MAX_DEATHS, MAX_LOSSES, Coordinator
 from hpo.errors import InputError, StudyConflict, StudyFailed
 from hpo.records import Decision, Outcome, Report, State
+from hpo.stage import Search
 
 DONE = Outcome(State.COMPLETE)
 
@@ -30,7 +31,7 @@ def open_study(write_study, home, storage):
     def start(**changes):
         study = studyfile.load(write_study(storage=storage, **changes))
         frozen.freeze(study, home)
-        opened.append(Coordinator(home.study(study.name)))
+        opened.append(Coordinator(Search(home.study(study.name))))
         return opened[-1]
 
     yield start
@@ -44,7 +45,7 @@ def reopen(coordinator, again=False):
     `again`: its workers live on.
     """
     coordinator.close()
-    return Coordinator(coordinator.folder, again)
+    return Coordinator(Search(coordinator.folder), again)
 
 
 def report(step, value, **more):
@@ -270,7 +271,7 @@ def test_checkpoints_are_removed_except_the_best_ones(open_study):
 def test_one_study_has_one_coordinator(open_study):
     coordinator = open_study()
     with pytest.raises(StudyConflict, match="is running the study 'toy'"):
-        Coordinator(coordinator.folder)
+        Coordinator(Search(coordinator.folder))
     coordinator.next_trial("w")
     assert state_of(coordinator, 0).state is State.RUNNING
     reopen(coordinator).close()

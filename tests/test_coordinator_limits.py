@@ -12,6 +12,7 @@ from hpo import frozen, studyfile
 from hpo.coordinator import Coordinator
 from hpo.errors import StudyFailed
 from hpo.records import Decision, Outcome, Report, State
+from hpo.stage import Search
 
 RANDOM = {"sampler": "random", "trials": 20}
 
@@ -24,7 +25,7 @@ def open_study(write_study, home, storage):
         changes = {"search": RANDOM, "storage": storage, **changes}
         study = studyfile.load(write_study(**changes))
         frozen.freeze(study, home)
-        opened.append(Coordinator(home.study(study.name)))
+        opened.append(Coordinator(Search(home.study(study.name))))
         return opened[-1]
 
     yield start

@@ -13,6 +13,7 @@ from hpo.errors import InputError, StudyConflict
 from hpo.home import Home
 from hpo.records import Outcome, State
 from hpo.search import grid
+from hpo.stage import Search
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def freeze(write_study, home, storage):
 
 def finish_one(home, state=State.COMPLETE, name="toy"):
     """Opens a trial and, unless it is to be left running, ends it."""
-    coordinator = Coordinator(home.study(name))
+    coordinator = Coordinator(Search(home.study(name)))
     spec = coordinator.next_trial("w")
     if state is not State.RUNNING:
         metrics = {"loss": 0.1} if state is State.COMPLETE else {}
@@ -253,7 +254,7 @@ def test_a_grid_that_has_grown_tries_what_is_new(freeze, home):
     tried += [finish_one(home).config for _ in range(6)]
     points = {(config["x"], config["nap"]) for config in tried}
     assert len(points) == 9
-    coordinator = Coordinator(home.study("toy"))
+    coordinator = Coordinator(Search(home.study("toy")))
     assert coordinator.next_trial("w") is None and coordinator.progress().done
     coordinator.close()
 

@@ -16,20 +16,22 @@ FILES = sorted((ROOT / "hpo").rglob("*.py"))
 # From the top. Those in one row may import each other, except in the row of four.
 LAYERS = [
     ["hpo.cli"],
+    ["hpo.service"],
     ["hpo.study"],
     ["hpo.publishing", "hpo.watch"],
     ["hpo.result"],
     ["hpo.report"],
     ["hpo.coordinator"],
+    ["hpo.stage"],
     ["hpo.frozen"],
     ["hpo.studyfile", "hpo.schema"],
     ["hpo.search", "hpo.execute", "hpo.track", "hpo.train"],
     ["hpo.trainable"],
-    ["hpo.space"],
+    ["hpo.bundle", "hpo.space"],
     [
         *("hpo.records", "hpo.home", "hpo.metric_log", "hpo.seeds", "hpo.settings"),
         *("hpo.assignments", "hpo.budget", "hpo.endings", "hpo.guards", "hpo.ledger"),
-        *("hpo.limits", "hpo.progress"),
+        *("hpo.limits", "hpo.progress", "hpo.snapshot"),
         *("hpo.differences", "hpo.files", "hpo.lock", "hpo.lazy", "hpo.errors"),
     ],
 ]
@@ -41,7 +43,7 @@ HOLDERS = {
     "optuna": ["hpo.search"],
     "psycopg": ["hpo.search"],
     "torch": ["hpo.train"],
-    "ray": ["hpo.execute"],
+    "ray": ["hpo.execute", "hpo.service"],
     "mlflow": ["hpo.track"],
 }
 TRAIN_NEEDS = {"torch", "numpy", "pydantic", "pydantic_core", "safetensors"}

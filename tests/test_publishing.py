@@ -12,6 +12,7 @@ from hpo.lock import FileLock
 from hpo.publishing import sync
 from hpo.records import Outcome, State
 from hpo.result import load_study
+from hpo.stage import Search
 from hpo.study import run
 
 
@@ -57,12 +58,12 @@ def test_what_a_study_has_spent_and_why_it_ended_is_read_from_its_record(write_s
 
 def test_more_trials_than_before_are_run_after_the_study_was_done(write_study, home):
     run(write_study(), inline=True, home=home)
-    coordinator = Coordinator(home.study("toy"))
+    coordinator = Coordinator(Search(home.study("toy")))
     assert coordinator.progress().done
     coordinator.close()
     more = run(write_study(search={"sampler": "tpe", "trials": 10}), inline=True, home=home)
     assert [t.number for t in more.trials] == list(range(10))
-    coordinator = Coordinator(home.study("toy"))
+    coordinator = Coordinator(Search(home.study("toy")))
     assert coordinator.next_trial("w") is None
     coordinator.finish(3, "w/x", Outcome(State.FAILED))
     assert {t.state for t in coordinator.changes(0)[1]} == {State.COMPLETE}

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 # Ray reads these when it is imported.
@@ -38,7 +39,6 @@ from hpo import trainable as trainables
 from hpo.errors import ResourceError
 from hpo.execute.settings import ResourceSettings
 from hpo.execute.worker import Channel, Setup, Supervised, work
-from hpo.home import StudyFolder
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,26 @@ def cluster() -> Iterator[None]:
         ray.shutdown()
 
 
+@contextmanager
+def joined(code: Path) -> Iterator[None]:
+    """The cluster that this process is a job of.
+
+    Args:
+        code: a folder that every worker has as its working folder, on whatever node it is.
+    """
+    ray.init(
+        address="auto",
+        runtime_env={"working_dir": str(code)},
+        log_to_driver=False,
+        logging_level=logging.CRITICAL,
+        namespace="hpo",
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
 def count_workers(settings: ResourceSettings) -> int:
     """How many workers the study gets.
 
@@ -116,22 +136,22 @@ def count_workers(settings: ResourceSettings) -> int:
     return wanted
 
 
-def start_coordinator(kind: type[C], folder: StudyFolder) -> C:
+def start_coordinator(kind: type[C], stage: Any) -> C:
     """Starts the coordinator as an actor; what comes back behaves like the coordinator itself.
 
     It is restarted from the record when its process dies, and calls in flight are sent again.
     """
 
     class Restartable(kind):  # type: ignore[misc, valid-type]
-        def __init__(self, folder: StudyFolder) -> None:
+        def __init__(self, stage: Any) -> None:
             again = ray.get_runtime_context().was_current_actor_reconstructed
-            super().__init__(folder, again=again)
+            super().__init__(stage, again=again)
 
     # Workers that wait for a draw have a thread of their own: reports go on meanwhile.
     actor = (
         ray.remote(concurrency_groups={_ASKING: 1})(Restartable)  # type: ignore[call-overload]
         .options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
-        .remote(folder)
+        .remote(stage)
     )
     return cast(C, Remote(actor))
 

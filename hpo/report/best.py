@@ -18,6 +18,10 @@ from hpo.records import Json, Objectives
 from hpo.report.words import count, metrics_line, yaml
 from hpo.settings import Settings
 from hpo.space import typed
+from hpo.trainable import Moved, Scale
+
+HERE = Scale()
+"""As it was found."""
 
 Format = Literal["yaml", "json", "env"]
 
@@ -185,36 +189,38 @@ def load_best(name: str, home: str | Path | Home | None = None, trial: int | Non
 
 
 def answer(
-    kept: Kept, form: Format, trial: int | None = None, batch_size: int | None = None
+    kept: Kept, form: Format, trial: int | None = None, to: Scale = HERE
 ) -> tuple[str, list[str]]:
     """What was asked for, ready to parse, and what is to be said beside it.
 
     A config; or, with several objectives and no trial chosen, the whole set.
 
+    Args:
+        to: where the config is to train.
+
     Raises:
         InputError: a trial must be chosen or is not among the best; or see `move`.
     """
-    if trial is None and len(kept.objectives) > 1 and form != "env" and batch_size is None:
+    if trial is None and len(kept.objectives) > 1 and form != "env" and to == HERE:
         notes = [f"{count(len(kept.best), 'trial')}; --trial N prints the config of one"]
         return render(kept.listed(), form), notes
     config: Json = kept.one(trial).config
-    if batch_size is None:
+    if to == HERE:
         return render(config, form), []
-    config, changes = move(kept, batch_size, trial)
-    return render(config, form), changes or ["nothing changed"]
+    moved, changes = move(kept, to, trial)
+    return render(moved.config, form), [*(changes or ["nothing changed"]), *moved.assumptions]
 
 
-def move(kept: Kept, batch_size: int, trial: int | None = None) -> tuple[Json, list[str]]:
-    """A best config at another batch size, and what changed, derived values included.
+def move(kept: Kept, to: Scale, trial: int | None = None) -> tuple[Moved, list[str]]:
+    """A best config at another scale, and what changed, derived values included.
 
     Raises:
-        InputError: the trainable has no rule for that, the batch size is not possible, or see
-            `Kept.one`.
+        InputError: the trainable has no rule for that, it cannot be moved there, or see `Kept.one`.
     """
     config = kept.one(trial).config
     trainable = trainables.load(kept.trainable, Path(kept.folder))
-    moved = trainable.rescale(config, batch_size)
-    before, after = ({**c, **trainable.derived(c)} for c in (config, moved))
+    moved = trainable.rescale(config, to)
+    before, after = ({**c, **trainable.derived(c)} for c in (config, moved.config))
     return moved, list(differences(before, after))
 
 

@@ -5,28 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpo.errors import HpoError, InputError
+from hpo.errors import InputError
 from hpo.home import Home
+from hpo.track import server
 from hpo.track.mlflow import TRAINING_VIEW
 
-START_TIMEOUT_S = 90.0
 STOP_TIMEOUT_S = 10.0
-
-# The UI shows runs; the server's job queue would be several more processes.
-ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-}
 
 
 @dataclass(frozen=True)
@@ -83,16 +71,12 @@ def serve(home: Home, host: str = "127.0.0.1", port: int = 5000) -> Ui:
             f"there is no MLflow store at {database}",
             "run a study first, or set HPO_HOME to the home folder of one",
         )
-    _check_port(host, port)
+    server.check_port(host, port, "port {port} is free: hpo ui --port {port}")
     log = home.root / "ui.log"
-    command = [sys.executable, "-m", "mlflow", "server", "--workers", "1"]
-    command += ["--backend-store-uri", home.tracking_uri]
-    command += ["--artifacts-destination", str(home.artifacts)]
-    command += ["--host", host, "--port", str(port)]
     with log.open("wb") as output:
         process = subprocess.Popen(
-            command,
-            env={**os.environ, **ENVIRONMENT},
+            server.command(host, port, str(home.artifacts)),
+            env={**os.environ, **server.ENVIRONMENT, **server.store(home.tracking_uri)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -100,41 +84,8 @@ def serve(home: Home, host: str = "127.0.0.1", port: int = 5000) -> Ui:
         )
     ui = Ui(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}", log, process)
     try:
-        _wait_until_it_answers(ui)
+        server.wait_until_it_answers(ui.url, lambda: process.poll() is None, log)
     except BaseException:
         ui.stop()
         raise
     return ui
-
-
-def _check_port(host: str, port: int) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            free = _free_port()
-            raise InputError(
-                f"{host}:{port} cannot be listened on: {error.strerror or error}",
-                f"port {free} is free: hpo ui --port {free}",
-            ) from error
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_until_it_answers(ui: Ui) -> None:
-    # A proxy in the environment must not be asked for an address on this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while time.monotonic() < deadline and ui.process.poll() is None:
-        try:
-            with opener.open(f"{ui.url}/health", timeout=5):
-                return
-        except OSError:
-            time.sleep(0.2)
-    last_words = "\n".join(ui.log.read_text(errors="replace").splitlines()[-5:])
-    raise HpoError(f"the MLflow UI did not start:\n{last_words}", f"all it said is in {ui.log}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -11,7 +11,7 @@ from hpo.errors import InputError
 from hpo.records import Json
 from hpo.train.config import TrainConfig
 from hpo.train.task import reported_metrics
-from hpo.trainable import Trainable, Trial
+from hpo.trainable import Moved, Scale, Trainable, Trial
 
 
 class BuiltinTrainer(Trainable):
@@ -44,30 +44,60 @@ class BuiltinTrainer(Trainable):
 
         return test(config, trial)
 
-    def rescale(self, config: Json, batch_size: int) -> Json:
-        """The config with another batch size.
+    def rescale(self, config: Json, to: Scale) -> Moved:
+        """The config with another batch size or another number of epochs.
 
         All else that is written in it stays: the learning rate, and the betas with `scale_betas`,
         follow from their values at the base batch size; of `decay_rule: product` the product stays
         and the coefficient follows the learning rate; a growing batch grows from the new size to
-        the same `max_batch_size`.
+        the same `max_batch_size`; warmup and schedules are shares of all steps.
 
         Raises:
-            InputError: not a config of this trainer, not a batch size, or not one for this config.
+            InputError: not a config of this trainer, or not one for this scale.
         """
-        moved = {**config, "batch_lr": {**config.get("batch_lr", {}), "batch_size": batch_size}}
-        try:
-            TrainConfig.model_validate(moved)
-            return moved
-        except ValidationError as error:
-            (first, *_) = error.errors()
-            if first["type"] == "value_error":  # a combination, told with its own remedy
-                why, _, remedy = str(first["ctx"]["error"]).rpartition("; ")
-                raise InputError(f"batch size {batch_size}: {why}", remedy) from None
+        found = TrainConfig.model_validate(config)
+        if to.workers < 1:
+            raise InputError(f"workers must be at least 1, got {to.workers}")
+        rows = to.batch_size
+        if rows is None:
+            rows = found.batch_lr.batch_size * to.workers
+        coupling = {**config.get("batch_lr", {}), "batch_size": rows}
+        moved = {**config, "batch_lr": coupling}
+        if to.epochs is not None:
+            moved["epochs"] = to.epochs
+        there = _validated(moved, rows)
+        if rows % to.workers:
             raise InputError(
-                f"batch_lr.batch_size: {first['msg']}, got {batch_size!r}",
-                "give a whole number of rows, 1 or more",
-            ) from None
+                f"batch size {rows} cannot be shared by {to.workers} workers",
+                "give a multiple of the number of workers: it counts the rows of all together",
+            )
+        return Moved(moved, tuple(_assumptions(found, there, to.workers)))
+
+
+def _validated(moved: Json, rows: int) -> TrainConfig:
+    try:
+        return TrainConfig.model_validate(moved)
+    except ValidationError as error:
+        (first, *_) = error.errors()
+    if first["type"] == "value_error":  # a combination, told with its own remedy
+        why, _, remedy = str(first["ctx"]["error"]).rpartition("; ")
+        raise InputError(f"batch size {rows}: {why}", remedy)
+    path = ".".join(map(str, first["loc"]))
+    raise InputError(f"{path}: {first['msg']}, got {first['input']!r}", "give a number it allows")
+
+
+def _assumptions(found: TrainConfig, moved: TrainConfig, workers: int) -> Iterator[str]:
+    """What must hold for a moved config to be as good as it was where it was found."""
+    if workers > 1:
+        rows = moved.batch_lr.batch_size // workers
+        yield f"each of {workers} workers takes {rows} rows of every step, and gradients are means"
+    if moved.batch_lr.batch_size != found.batch_lr.batch_size:
+        yield moved.batch_lr.assumption
+    if moved.epochs != found.epochs:
+        yield "warmup and schedule are shares of all steps: they stretch with the epochs"
+        if moved.early_stopping is not None:
+            patience = moved.early_stopping.patience
+            yield f"early_stopping.patience stays {patience} epochs"
 
 
 trainer = BuiltinTrainer()

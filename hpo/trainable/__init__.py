@@ -1,12 +1,14 @@
 """The contract between search and training."""
 
-from hpo.trainable.contract import FunctionTrainable, Trainable, deterministic
+from hpo.trainable.contract import FunctionTrainable, Moved, Scale, Trainable, deterministic
 from hpo.trainable.loading import BUILTIN, load
 from hpo.trainable.trial import Trial, TrialStopped, check_metrics
 
 __all__ = [
     "BUILTIN",
     "FunctionTrainable",
+    "Moved",
+    "Scale",
     "Trainable",
     "Trial",
     "TrialStopped",

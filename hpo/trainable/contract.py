@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,33 @@ from hpo.records import Json
 from hpo.trainable.trial import Trial
 
 Config = Any  # an instance of `config_type`, or a plain dict where there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Where a config is to train, as far as it differs from where it was found.
+
+    Args:
+        batch_size: rows of a step, of all workers together; `None`: as found, on each worker.
+        epochs: `None`: as found.
+        workers: data-parallel processes that share every step, 1 or more.
+    """
+
+    batch_size: int | None = None
+    epochs: int | None = None
+    workers: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A config at another scale.
+
+    Args:
+        assumptions: what must hold for it to be as good there; for people, a line each.
+    """
+
+    config: Json
+    assumptions: tuple[str, ...] = ()
 
 
 class Trainable(ABC):
@@ -76,15 +104,15 @@ class Trainable(ABC):
         """
         return {}
 
-    def rescale(self, config: Json, batch_size: int) -> Json:
-        """The config moved to another batch size by its own coupling rule.
+    def rescale(self, config: Json, to: Scale) -> Moved:
+        """The config moved to another batch size or length by its own coupling rule.
 
         Raises:
-            InputError: configs of this trainable have no coupled batch size.
+            InputError: configs of this trainable have no such rule, or cannot be moved there.
         """
         raise InputError(
             "this trainable has no rule that couples batch size and learning rate",
-            "only configs with a batch_lr section can be moved to another batch size",
+            "only configs with a batch_lr section can be moved to another batch size or length",
         )
 
 

@@ -28,6 +28,7 @@ from hpo.report.best import (
     render,
     write_kept,
 )
+from hpo.trainable import Scale
 
 ROOT = Path(__file__).parents[2]
 
@@ -263,12 +264,15 @@ def test_a_file_of_another_version_or_with_more_in_it_is_refused(keep, home):
 BUILTIN = {
     "data": {"kind": "sklearn", "name": "digits"},
     "model": {"kind": "mlp"},
+    "epochs": 20,
     "batch_lr": {"batch_size": 64, "base_lr": 0.1, "rule": "linear"},
 }
 
 
 def moved(config: dict, batch_size: int) -> tuple[dict, list[str]]:
-    return move(make_kept(make_trial(config=config), trainable="builtin"), batch_size)
+    kept = make_kept(make_trial(config=config), trainable="builtin")
+    there, changes = move(kept, Scale(batch_size))
+    return there.config, changes
 
 
 @pytest.mark.parametrize(
@@ -298,7 +302,7 @@ def test_what_cannot_be_moved_is_refused(write_study, tmp_path, trainable, batch
     write_study()
     kept = make_kept(make_trial(config=BUILTIN), trainable=trainable, folder=str(tmp_path))
     with pytest.raises(InputError, match=match):
-        move(kept, batch_size)
+        move(kept, Scale(batch_size))
 
 
 def test_with_several_objectives_a_trial_must_be_chosen(keep, home):
@@ -349,7 +353,7 @@ def test_the_set_is_listed_ready_to_parse(form):
 
 def test_what_is_about_one_config_needs_one_to_be_chosen():
     kept = make_kept(*FRONT, objectives=TWO)
-    for asked in ({"form": "env"}, {"form": "yaml", "batch_size": 32}):
+    for asked in ({"form": "env"}, {"form": "yaml", "to": Scale(32)}):
         with pytest.raises(InputError, match="your choice"):
             answer(kept, **asked)
     assert shell_variables(answer(kept, "env", trial=7)[0]) == {
@@ -361,7 +365,14 @@ def test_what_is_about_one_config_needs_one_to_be_chosen():
 def test_one_config_is_written_alone_and_a_move_says_what_changed():
     kept = make_kept(make_trial(config=BUILTIN), trainable="builtin")
     assert answer(kept, "json") == (render(BUILTIN, "json"), [])
-    _, said = answer(kept, "json", batch_size=64)
+    _, said = answer(kept, "json", to=Scale(64))
     assert said == ["nothing changed"]
-    _, said = answer(kept, "json", trial=3, batch_size=128)
-    assert said[0] == "batch_lr.batch_size: 64 -> 128"
+    _, said = answer(kept, "json", trial=3, to=Scale(128, epochs=40, workers=4))
+    assert said[:3] == [
+        "epochs: 20 -> 40",
+        "batch_lr.batch_size: 64 -> 128",
+        "learning_rate: 0.025 -> 0.05",
+    ]
+    assert said[3].startswith("each of 4 workers takes 32 rows")
+    assert said[4].startswith("rule linear assumes")
+    assert said[5].startswith("warmup and schedule are shares of all steps")

@@ -18,6 +18,7 @@ from hpo.errors import InputError, ResourceError
 from hpo.train.builtin import trainer
 from hpo.train.config import TrainConfig
 from hpo.train.parts import families
+from hpo.trainable import Scale
 
 
 def test_settings_validate_without_torch_or_numpy() -> None:
@@ -25,6 +26,7 @@ def test_settings_validate_without_torch_or_numpy() -> None:
 import sys
 from hpo.train.builtin import trainer
 from hpo.train.parts import families
+from hpo.trainable import Scale
 config = trainer.config_type.model_validate({
     "data": {"kind": "csv", "path": "x.csv", "target": "y", "task": "regression"},
     "model": {"kind": "cnn"},
@@ -37,7 +39,7 @@ config = trainer.config_type.model_validate({
     "schedule": {"kind": "growing_batch", "max_batch_size": 256},
 })
 config.derived(), config.model_dump_json(), trainer.metrics(config), families()
-trainer.rescale(config.model_dump(mode="json"), 128)
+trainer.rescale(config.model_dump(mode="json"), Scale(128))
 from hpo.train.lanes import fusion_key, knobs
 fusion_key(config), knobs(config)
 loaded = {"torch", "numpy", "pandas", "sklearn", "pyarrow", "safetensors"} & set(sys.modules)
@@ -104,7 +106,7 @@ def test_a_missing_gpu_is_refused(tmp_path: Path) -> None:
 
 def test_rescale_moves_the_learning_rate_with_the_batch_size() -> None:
     tree = config(batch_lr={"batch_size": 64, "base_lr": 0.3}).model_dump(mode="json")
-    moved = TrainConfig.model_validate(trainer.rescale(tree, 256))
+    moved = TrainConfig.model_validate(trainer.rescale(tree, Scale(256)).config)
     assert moved.batch_lr.base_lr == 0.3
     assert moved.derived() == {"learning_rate": pytest.approx(0.3)}
     assert moved.model_copy(update={"batch_lr": None}) == TrainConfig.model_validate(
@@ -115,7 +117,27 @@ def test_rescale_moves_the_learning_rate_with_the_batch_size() -> None:
 @pytest.mark.parametrize("size", [0, -3, 1.5, 2**40])
 def test_rescale_refuses_what_is_no_batch_size(size: Any) -> None:
     with pytest.raises(InputError, match=r"batch_lr\.batch_size: .* got"):
-        trainer.rescale(config().model_dump(mode="json"), size)
+        trainer.rescale(config().model_dump(mode="json"), Scale(size))
+
+
+def test_rescale_to_more_workers_keeps_the_rows_of_each() -> None:
+    tree = config(batch_lr={"batch_size": 64, "base_lr": 0.3}).model_dump(mode="json")
+    moved = trainer.rescale(tree, Scale(workers=4))
+    assert moved.config["batch_lr"]["batch_size"] == 256
+    assert moved.assumptions[0].startswith("each of 4 workers takes 64 rows of every step")
+    with pytest.raises(InputError, match="batch size 250 cannot be shared by 4 workers"):
+        trainer.rescale(tree, Scale(250, workers=4))
+    with pytest.raises(InputError, match="workers must be at least 1"):
+        trainer.rescale(tree, Scale(workers=0))
+
+
+def test_rescale_to_another_length() -> None:
+    tree = config(early_stopping={"patience": 3}).model_dump(mode="json")
+    moved = trainer.rescale(tree, Scale(epochs=90))
+    assert moved.config == {**tree, "epochs": 90}
+    assert "early_stopping.patience stays 3 epochs" in moved.assumptions
+    with pytest.raises(InputError, match="epochs: "):
+        trainer.rescale(tree, Scale(epochs=0))
 
 
 @pytest.mark.parametrize("changes", [{}, EVERYTHING, {"early_stopping": {"patience": 3}}])

@@ -21,6 +21,7 @@ from hpo.train.noise import step_keys
 from hpo.train.optimizers import AdamW
 from hpo.train.regularizers import WeightDecay
 from hpo.train.step import Batch, Knobs, Step
+from hpo.trainable import Scale
 
 MakeRun = Callable[..., Run]
 ADAMW = {"kind": "adamw", "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
@@ -244,8 +245,9 @@ def test_a_decay_of_everything_in_a_step_is_refused(
 
 def moved(case: TrainConfig, batch_size: int) -> TrainConfig:
     tree = case.model_dump(mode="json")
-    there = trainer.rescale(tree, batch_size)
-    assert trainer.rescale(there, case.batch_lr.batch_size) == tree, "there and back"
+    there = trainer.rescale(tree, Scale(batch_size)).config
+    back = trainer.rescale(there, Scale(case.batch_lr.batch_size))
+    assert back.config == tree, "there and back"
     return TrainConfig.model_validate(there)
 
 
@@ -291,7 +293,7 @@ def test_rescale_refuses_a_size_that_does_not_fit(
     case: TrainConfig, batch_size: int, message: str, remedy: str
 ) -> None:
     with pytest.raises(InputError, match=message) as refused:
-        trainer.rescale(case.model_dump(mode="json"), batch_size)
+        trainer.rescale(case.model_dump(mode="json"), Scale(batch_size))
     assert remedy in (refused.value.hint or "")
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
-    from hpo.search.journal.base import Journal
+    from hpo.search.journal.base import Journal as Journal
 
 FILE = "default"
 """The `storage` that means the file."""

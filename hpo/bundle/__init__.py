@@ -1,0 +1,10 @@
+"""What goes to production: a folder that is written once, checked whenever it is read.
+
+Needs pydantic alone, so that production code can read a bundle without ray, optuna or mlflow.
+"""
+
+from hpo.bundle.contents import Contents as Contents
+from hpo.bundle.contents import Provenance as Provenance
+from hpo.bundle.contents import Spread as Spread
+from hpo.bundle.folder import open_bundle as open_bundle
+from hpo.bundle.folder import write_bundle as write_bundle

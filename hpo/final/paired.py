@@ -1,0 +1,116 @@
+"""Two configs beside each other, seed by seed.
+
+From one seed both start alike and see the same data in the same order, so much of what luck does
+to one it does to the other, too: the difference within a seed says more than two means do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hpo.records import Objective
+
+LEVEL = 0.95
+"""Of the intervals: how many of them hold the true value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """One config's values over seeds.
+
+    Args:
+        values: by repeat; repeat r has the same seed for every config.
+    """
+
+    values: Mapping[int, float]
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    @property
+    def mean(self) -> float:
+        return math.fsum(self.values.values()) / self.n
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean; NaN with fewer than two seeds."""
+        if self.n < 2:
+            return math.nan
+        squares = math.fsum((value - self.mean) ** 2 for value in self.values.values())
+        return math.sqrt(squares / (self.n - 1) / self.n)
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4g} ± {self.standard_error:.2g} (n = {self.n})"
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The second of two less the first, over the seeds that both have.
+
+    Args:
+        low, high: the 95 % interval of the mean, by Student's t distribution; infinite from one
+            seed.
+        n: seeds.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return self.low > 0 or self.high < 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.mean:+.4g}, 95 % interval {self.low:+.4g} to {self.high:+.4g},"
+            f" n = {self.n} paired seeds"
+        )
+
+
+def difference(first: Repeated, second: Repeated) -> Difference:
+    """The paired difference, second less first.
+
+    Raises:
+        ValueError: they have no seed in common.
+    """
+    shared = sorted(first.values.keys() & second.values.keys())
+    if not shared:
+        raise ValueError("the two have no seed in common")
+    each = Repeated({r: second.values[r] - first.values[r] for r in shared})
+    half = _quantile(each.n - 1) * each.standard_error if each.n > 1 else math.inf
+    return Difference(each.mean, each.mean - half, each.mean + half, each.n)
+
+
+def verdict(difference: Difference, objective: Objective, first: str, second: str) -> str:
+    """What a paired difference says, in words.
+
+    >>> verdict(Difference(-0.02, -0.03, -0.01, 5), Objective("val_error"), "a", "b")
+    'b is better than a'
+    """
+    if not difference.told_apart:
+        return f"{first} and {second} cannot be told apart"
+    second_is_better = objective.rank(difference.mean) < 0
+    better, worse = (second, first) if second_is_better else (first, second)
+    return f"{better} is better than {worse}"
+
+
+def alike(candidates: Sequence[Repeated], winner: int) -> list[int]:
+    """The candidates that the winner cannot be told apart from, itself left out, by index."""
+    return [
+        index
+        for index, candidate in enumerate(candidates)
+        if index != winner and not difference(candidates[winner], candidate).told_apart
+    ]
+
+
+def _quantile(degrees: int) -> float:
+    """Of Student's t distribution, for a two-sided interval."""
+    from scipy import stats
+
+    return float(stats.t.ppf((1 + LEVEL) / 2, degrees))

@@ -1,0 +1,79 @@
+"""The final stage, as a coordinator hands it out."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from hpo import frozen
+from hpo.budget import BudgetSettings
+from hpo.final.plan import Plan, read_plan
+from hpo.home import StudyFolder
+from hpo.records import TrialRecord
+from hpo.search.pruners import NoPruner
+from hpo.search.record import Origin, Record
+from hpo.search.samplers import Proposal
+from hpo.space import Draw
+from hpo.stage import Opened, Stage
+
+
+@dataclass(frozen=True, slots=True)
+class Final(Stage):
+    """The final stage of a study.
+
+    Args:
+        parent: the study's folder; the stage's own lies in it.
+    """
+
+    parent: StudyFolder
+
+    @property
+    def folder(self) -> StudyFolder:  # type: ignore[override]
+        return self.parent.final
+
+    def open(self) -> Opened:
+        study = frozen.thaw(self.parent)
+        plan = read_plan(self.folder)
+        journal = frozen.open_final_journal(self.parent, writable=True)
+        record = Record(journal, study.objectives, NoPruner().make())
+        budget = study.file.budget
+        return Opened(
+            study=study,
+            record=record,
+            source=Repeats(record, plan),
+            # What the search may spend is spent; a final stage that stops half way says nothing.
+            budget=BudgetSettings(
+                trial_seconds=budget.trial_seconds, max_failures=budget.max_failures
+            ),
+            asked=len(plan.runs),
+            total=len(plan.runs),
+            seed=lambda number: plan.runs[number].seed,
+            keeps_all=True,
+        )
+
+
+class Repeats:
+    """Hands out the runs of a plan in their order."""
+
+    def __init__(self, record: Record, plan: Plan) -> None:
+        self._record = record
+        self._plan = plan
+
+    def has_next(self) -> bool:
+        return len(self._record) < len(self._plan.runs)
+
+    def next(self) -> Future[Proposal | None]:
+        drawn: Future[Proposal | None] = Future()
+        number = len(self._record)
+        config = self._plan.runs[number].config if self.has_next() else None
+        drawn.set_result(None if config is None else Proposal(Draw(config, {}, {})))
+        return drawn
+
+    def open(self, proposal: Proposal, workers: int) -> TrialRecord:
+        return self._record.open(proposal, Origin(), {})
+
+    def ended(self, number: int) -> None:
+        """Nothing to learn."""
+
+    def close(self) -> None:
+        """Nothing to end."""

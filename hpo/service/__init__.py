@@ -1,0 +1,1 @@
+"""The service: the same studies, on processes that outlive the terminal."""

@@ -1,0 +1,109 @@
+"""What a coordinator hands out: the trials of a search, or those of its final stage."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Protocol
+
+from hpo import frozen
+from hpo.budget import BudgetSettings
+from hpo.home import StudyFolder
+from hpo.records import TrialRecord
+from hpo.search import grid
+from hpo.search.draws import Draws
+from hpo.search.record import Record
+from hpo.search.samplers import Proposal
+from hpo.seeds import derive
+from hpo.studyfile import Study
+
+
+class Source(Protocol):
+    """Where new trials come from."""
+
+    def has_next(self) -> bool:
+        """Whether there is anything left to draw."""
+
+    def next(self) -> Future[Proposal | None]:
+        """The draw for the next trial; the same again until that is opened."""
+
+    def open(self, proposal: Proposal, workers: int) -> TrialRecord:
+        """Opens the next trial with what was drawn for it."""
+
+    def ended(self, number: int) -> None:
+        """Hears that a trial has ended."""
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A stage that is being worked on.
+
+    Args:
+        record: its own, open for writing.
+        asked: trials after which no more are opened; `None`: none such number.
+        total: trials there will be at most, for people; `None` if unknown.
+        seed: of a trial, by its number.
+        keeps_all: whether what every complete trial saved is kept, and not only that of the best.
+    """
+
+    study: Study
+    record: Record
+    source: Source
+    budget: BudgetSettings
+    asked: int | None
+    total: int | None
+    seed: Callable[[int], int]
+    keeps_all: bool = False
+
+
+class Stage(ABC):
+    """A part of a study with a folder and a record of its own. Can be sent to other processes.
+
+    Attributes:
+        folder: where its record, metrics and checkpoints are.
+    """
+
+    folder: StudyFolder
+
+    @abstractmethod
+    def open(self) -> Opened:
+        """Opens it for the one process that writes its record."""
+
+
+@dataclass(frozen=True, slots=True)
+class Search(Stage):
+    """The search itself."""
+
+    folder: StudyFolder
+
+    def open(self) -> Opened:
+        study = frozen.thaw(self.folder)
+        search = study.file.search
+        record = frozen.open_record(self.folder, writable=True)
+        known = frozen.read_known(self.folder)
+        draws = Draws(
+            record,
+            study.space,
+            search,
+            study.file.pruner,
+            enqueue=known.enqueue,
+            earlier=[(trial.config, trial.told()) for trial in known.trials],
+            extension=study.extension,
+        )
+        # Of a grid, the points that the config model accepts may be fewer.
+        size = grid.size(study.space.root) if search.sampler == "grid" else math.inf
+        total = min(size, search.trials or math.inf)
+        return Opened(
+            study=study,
+            record=record,
+            source=draws,
+            budget=study.file.budget,
+            asked=search.trials,
+            total=None if total == math.inf else int(total),
+            seed=lambda number: derive(search.seed, "trial", number),
+        )

@@ -1,0 +1,96 @@
+"""The command that starts an MLflow server, and waiting until it answers."""
+
+from __future__ import annotations
+
+import socket
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from hpo.errors import HpoError, InputError
+
+START_TIMEOUT_S = 90.0
+
+# The UI shows runs; the server's job queue would be several more processes.
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+}
+
+
+def command(host: str, port: int, artifacts: str) -> list[str]:
+    """The command line of a server; its store is in the environment, see `store`.
+
+    Args:
+        artifacts: a folder, or any URI that MLflow takes.
+    """
+    return [
+        *(sys.executable, "-m", "mlflow", "server", "--workers", "1"),
+        *("--artifacts-destination", artifacts),
+        *("--host", host, "--port", str(port)),
+    ]
+
+
+def store(uri: str) -> dict[str, str]:
+    """The environment that names a server's store: it may have a password in it, and command lines
+    are public."""
+    return {"MLFLOW_BACKEND_STORE_URI": uri}
+
+
+def check_port(host: str, port: int, remedy: str) -> None:
+    """Whether an address can be listened on.
+
+    Args:
+        remedy: with {port} for a port that is free.
+
+    Raises:
+        InputError: it cannot.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InputError(
+                f"{host}:{port} cannot be listened on: {error.strerror or error}",
+                remedy.format(port=free_port()),
+            ) from error
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until_it_answers(
+    url: str, alive: Callable[[], bool], log: Path, what: str = "the MLflow UI"
+) -> None:
+    """Returns when the server at `url` answers.
+
+    Args:
+        alive: whether its process still is.
+        log: where it says what is wrong.
+
+    Raises:
+        HpoError: it has ended, or does not answer in time.
+    """
+    # A proxy in the environment must not be asked for an address on this machine.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and alive():
+        try:
+            with opener.open(f"{url}/health", timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise HpoError(f"{what} did not start:\n{last_words(log)}", f"all it said is in {log}")
+
+
+def last_words(log: Path, lines: int = 5) -> str:
+    said: Sequence[str] = log.read_text(errors="replace").splitlines()
+    return "\n".join(said[-lines:])

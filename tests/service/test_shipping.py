@@ -1,0 +1,75 @@
+"""What is shipped: the study file's folder as Git sees it, within its limit."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from hpo.errors import InputError
+from hpo.service.shipping import pack, unpack
+
+
+def write(folder: Path, *names: str, text: str = "x") -> None:
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+def shipped(folder: Path, **options) -> list[str]:
+    return sorted(str(p) for p in pack(folder, folder / ".hpo", **options).files)
+
+
+def test_what_git_ignores_stays(tmp_path: Path) -> None:
+    write(tmp_path, "study.yaml", "train.py", "data/big.bin", "keep.log", "a.log", ".hpo/mlflow.db")
+    write(tmp_path, "lib/a.log", "lib/mine.py", "lib/cache/x", "lib/cache/keep", ".git/config")
+    write(tmp_path, ".gitignore", text="*.log\n!keep.log\ndata/\n/lib/cache/*\n")
+    write(tmp_path, "lib/.gitignore", text="!a.log\n!cache/keep\n")
+    expected = [
+        ".gitignore",
+        "keep.log",
+        "lib/.gitignore",
+        "lib/a.log",
+        "lib/cache/keep",
+        "lib/mine.py",
+        "study.yaml",
+        "train.py",
+    ]
+    assert shipped(tmp_path) == expected
+    subprocess.run(["git", "init", "-q", "again"], cwd=tmp_path, check=True)
+    shipment = pack(tmp_path, tmp_path / ".hpo")
+    unpack(shipment, tmp_path / "again" / "code")
+    listed = subprocess.run(
+        ["git", "ls-files", "--others", "--exclude-standard"],
+        cwd=tmp_path / "again" / "code",
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert sorted(listed.stdout.split()) == [e for e in expected if not e.startswith("again")]
+
+
+def test_a_folder_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "study.yaml")
+    write(tmp_path, "weights.bin", text="x" * 3_000_000)
+    with pytest.raises(InputError, match=r"at most 1 MB .* got 3 MB; the largest: weights\.bin"):
+        pack(tmp_path, tmp_path / ".hpo", max_bytes=1 << 20)
+
+
+def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, "outside.py", "study/study.yaml", "study/real.py")
+    (tmp_path / "study" / "near.py").symlink_to("real.py")
+    assert shipped(tmp_path / "study") == ["near.py", "real.py", "study.yaml"]
+    (tmp_path / "study" / "far.py").symlink_to("../outside.py")
+    with pytest.raises(InputError, match=r"far\.py leads out of the study file's folder"):
+        shipped(tmp_path / "study")
+
+
+def test_unpacking_replaces_what_was_there(tmp_path: Path) -> None:
+    write(tmp_path, "study/study.yaml")
+    write(tmp_path, "code/old.py")
+    unpack(pack(tmp_path / "study", tmp_path), tmp_path / "code")
+    assert [path.name for path in (tmp_path / "code").iterdir()] == ["study.yaml"]
+    assert not (tmp_path / "code" / "study.yaml").is_symlink()
