@@ -142,6 +142,8 @@ class StudyCard:
         id: made once, when the study is created; a study of the same name made anew has another.
         file_text: the study file as it was submitted.
         space: the resolved search space, as JSON.
+        stage: whose trials these are: of the search, or of the final stage.
+        data: digests of the data the study is about, by name; may be empty.
     """
 
     name: str
@@ -150,6 +152,8 @@ class StudyCard:
     file_text: str
     space: Json
     trials: int | None
+    stage: Literal["search", "final"] = "search"
+    data: Mapping[str, str] = field(default_factory=dict)
 
 
 def best_trials(trials: Iterable[TrialRecord], objectives: Objectives) -> list[TrialRecord]:

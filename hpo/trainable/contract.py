@@ -56,12 +56,14 @@ class Trainable(ABC):
         config_type: the Pydantic model of a config; `None` for a plain dict.
         deterministic: whether the config alone decides the result, whatever `trial.seed` says; then
             a config that was tried before is answered from the record and not run again.
+        refits: whether `run` honours `trial.refit`; without it a study cannot ask for a refit.
         metrics: the names of the metrics every report carries, for a config of the study; asked
             before anything runs. `None` when only running can tell.
     """
 
     config_type: type[BaseModel] | None = None
     deterministic: bool = False
+    refits: bool = False
 
     def metrics(self, config: Config) -> frozenset[str] | None:
         return None
@@ -96,6 +98,43 @@ class Trainable(ABC):
         `trial.report` must not be called.
         """
         return {}
+
+    def fingerprint(self, config: Config, folder: Path) -> Mapping[str, str]:
+        """Digests of the data that a trial of this config sees, by name.
+
+        Two runs with the same digests saw the same rows. Empty where the trainable cannot tell.
+
+        Args:
+            folder: of the study file; relative paths count from here.
+        """
+        return {}
+
+    def weights(self, config: Config, trial: Trial) -> Path | None:
+        """The trained model's weights, from what a complete trial left in `trial.checkpoint_dir`.
+
+        Returns:
+            A safetensors file of named tensors; `None` where there is none. By default
+            `model.safetensors` in the checkpoint folder.
+        """
+        path = trial.checkpoint_dir / "model.safetensors"
+        return path if path.is_file() else None
+
+    def model(self, config: Config, weights: Path, folder: Path) -> Any:
+        """The trained model as a `torch.nn.Module` on the CPU, in evaluation mode.
+
+        It takes inputs as the user has them: what the trainer does to them first is part of it.
+
+        Args:
+            weights: a file that `weights` gave.
+            folder: of the study file, or of the bundle.
+
+        Raises:
+            InputError: this trainable builds no models.
+        """
+        raise InputError(
+            "this trainable does not say how its model is built",
+            "subclass hpo.Trainable and write its method model(config, weights, folder)",
+        )
 
     def derived(self, config: Json) -> Mapping[str, float]:
         """What follows from a config and is worth a column beside it, by dotted path.

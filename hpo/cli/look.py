@@ -1,0 +1,76 @@
+"""Commands that show how studies are."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from hpo.cli.app import INTERRUPTED, NameArgument, app, out
+from hpo.errors import HpoError
+from hpo.home import Home
+
+
+@app.command(name="list")
+def list_() -> None:
+    """List the studies in this home and how far they are."""
+    from hpo.report import status
+    from hpo.result import StudyResult, load_study
+
+    home = Home.default()
+    found = home.studies()
+    if not found:
+        out.print(f"no studies in {home.root}; hpo run STUDY makes one", markup=False)
+        return
+    rows: list[StudyResult | tuple[str, HpoError]] = []
+    for folder in found:
+        try:
+            rows.append(load_study(folder.name, home))
+        except HpoError as error:
+            rows.append((folder.name, error))
+    out.print(status.studies(rows))
+
+
+@app.command(name="status")
+def status_(name: NameArgument) -> None:
+    """Show how far a study is, its best trial so far, and what was spent."""
+    from hpo.report import status
+    from hpo.result import load_study
+
+    for part in status.status(load_study(name)):
+        out.print(part)
+
+
+@app.command()
+def sync(name: NameArgument) -> None:
+    """Publish to the tracker what it has missed of a study."""
+    from hpo.publishing import sync
+
+    shown, trouble = sync(name)
+    if trouble:
+        out.print(f"the tracker is still behind: {trouble}", style="yellow", markup=False)
+        out.print("once it answers, run this again")
+        sys.exit(1)
+    out.print(f"the tracker shows {shown} trials of study {name}", markup=False)
+
+
+@app.command()
+def ui(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
+) -> None:
+    """Open the MLflow UI on this home, on loopback."""
+    from hpo.track.ui import serve
+
+    # Ended by SIGTERM it ends its server, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
+    server = serve(Home.default(), host, port)
+    out.print(f"MLflow UI: {server.page} (Ctrl-C ends it)", markup=False)
+    try:
+        server.wait()
+    except KeyboardInterrupt:
+        pass
+    finally:
+        server.stop()
