@@ -13,7 +13,7 @@ from hpo.home import Home
 from hpo.limits import Limits
 from hpo.lock import is_held
 from hpo.records import Objectives, State, TrialRecord, best_trials
-from hpo.report.best import Kept, read_kept
+from hpo.report.kept import Kept, read_kept
 
 
 @dataclass(frozen=True)

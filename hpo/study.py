@@ -22,7 +22,7 @@ from hpo.records import (
     best_trials,
 )
 from hpo.report import report
-from hpo.report.best import Kept, read_kept, write_kept
+from hpo.report.kept import Kept, read_kept, write_kept
 from hpo.result import StudyResult
 from hpo.search import samplers
 from hpo.search.importance import importances

@@ -36,7 +36,8 @@ def best(
 ) -> None:
     """Print the best config, ready to parse; with several objectives, list the Pareto set."""
     from hpo.files import write_atomically
-    from hpo.report.best import answer, kept_of
+    from hpo.report.best import answer
+    from hpo.report.kept import kept_of
     from hpo.trainable import Scale
 
     text, said = answer(kept_of(name), form, trial, Scale(batch_size, epochs, workers))

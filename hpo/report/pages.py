@@ -8,7 +8,7 @@ from pathlib import Path
 from hpo.files import write_atomically
 from hpo.records import TrialRecord
 from hpo.report import plots
-from hpo.report.best import Kept
+from hpo.report.kept import Kept
 from hpo.report.summary import Summary
 from hpo.report.words import yaml
 from hpo.track import StudyPage

@@ -11,7 +11,7 @@ from hpo.files import write_atomically
 from hpo.home import StudyFolder
 from hpo.records import State, TrialRecord
 from hpo.report.audit import Audit, Curve, audit
-from hpo.report.best import Kept, KeptTrial, read_kept
+from hpo.report.kept import Kept, KeptTrial, read_kept
 from hpo.report.markdown import markdown
 from hpo.report.pages import study_page, write_report
 from hpo.report.summary import summarize

@@ -17,17 +17,8 @@ import hpo
 from hpo.errors import InputError
 from hpo.home import Home
 from hpo.records import Objective
-from hpo.report.best import (
-    Kept,
-    KeptTrial,
-    answer,
-    kept_of,
-    load_best,
-    move,
-    read_kept,
-    render,
-    write_kept,
-)
+from hpo.report.best import answer, load_best, move, render
+from hpo.report.kept import Kept, KeptTrial, kept_of, read_kept, write_kept
 from hpo.trainable import Scale
 
 ROOT = Path(__file__).parents[2]

@@ -9,7 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from hpo.records import Objective, State, TrialRecord
-from hpo.report.best import Kept, KeptTrial
+from hpo.report.kept import Kept, KeptTrial
 from hpo.report.pages import write_report
 from hpo.report.plots import optimization_history, parameter_importance, pareto_front
 from hpo.report.summary import summarize

@@ -13,7 +13,7 @@ from hpo.budget import Spending
 from hpo.home import StudyFolder
 from hpo.records import Objective, State, TrialRecord
 from hpo.report import report
-from hpo.report.best import write_kept
+from hpo.report.kept import write_kept
 from hpo.studyfile import Study
 
 SPENT = Spending(10.0, 20.0, {State.COMPLETE: 15.0}, 20.0, 0.0)

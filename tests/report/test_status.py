@@ -15,7 +15,7 @@ from hpo.budget import Spending
 from hpo.errors import InputError
 from hpo.records import Objective, State, TrialRecord, best_trials
 from hpo.report import status
-from hpo.report.best import Kept, KeptTrial
+from hpo.report.kept import Kept, KeptTrial
 
 LOSS = (Objective("loss"),)
 TWO = (Objective("loss"), Objective("speed", "maximize"))
