@@ -22,7 +22,7 @@ LAYERS = [
     ["hpo.result"],
     ["hpo.report"],
     ["hpo.coordinator"],
-    ["hpo.stage"],
+    ["hpo.final", "hpo.stage"],
     ["hpo.frozen"],
     ["hpo.studyfile", "hpo.schema"],
     ["hpo.search", "hpo.execute", "hpo.track", "hpo.train"],
@@ -31,7 +31,7 @@ LAYERS = [
     [
         *("hpo.records", "hpo.home", "hpo.metric_log", "hpo.seeds", "hpo.settings"),
         *("hpo.assignments", "hpo.budget", "hpo.endings", "hpo.guards", "hpo.ledger"),
-        *("hpo.limits", "hpo.progress", "hpo.snapshot"),
+        *("hpo.limits", "hpo.progress", "hpo.snapshot", "hpo.finalists"),
         *("hpo.differences", "hpo.files", "hpo.lock", "hpo.lazy", "hpo.errors"),
     ],
 ]
