@@ -41,12 +41,14 @@ class TrialSpec:
         config: the concrete config, as JSON.
         seed: derived from the study's seed and `number`; in [0, 2**31).
         lease: tells two executions of one number apart; results under an old lease are ignored.
+        refit: steps to train for on training and validation rows together; `None`: as usual.
     """
 
     number: int
     config: Mapping[str, Json]
     seed: int
     lease: str
+    refit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
