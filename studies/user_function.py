@@ -1,8 +1,8 @@
 """A training loop of one's own, searched by hpo: two interleaved half moons and a small net.
 
 hpo asks three things of it: a config as a Pydantic model, the signature `(config, trial)`, and a
-report after each epoch. It leaves its weights as `model.safetensors` and says with `hpo.model` which
-net they are of, so that `hpo promote` can register it. Everything else is plain PyTorch.
+report after each epoch. `hpo.model` says how the net of its `model.safetensors` is built, so that
+it can be loaded and served. Everything else is plain PyTorch.
 """
 
 from __future__ import annotations
