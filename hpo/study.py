@@ -24,6 +24,7 @@ from hpo.records import (
 from hpo.report import report
 from hpo.report.kept import Kept, read_kept, write_kept
 from hpo.result import StudyResult
+from hpo.reuse import bundling
 from hpo.search import samplers
 from hpo.search.importance import importances
 from hpo.seeds import derive
@@ -176,7 +177,9 @@ def keep_best(study: Study, folder: StudyFolder, progress: Progress) -> None:
 def finish(
     study: Study, folder: StudyFolder, records: list[TrialRecord], progress: Progress
 ) -> Kept | None:
-    """Writes the best config and the report; test metrics are computed here and nowhere else.
+    """Writes the best config, the report and, once the study is done, its bundle.
+
+    Test metrics are computed here and nowhere else.
 
     Raises:
         StudyFailed: the study is done and no trial is complete.
@@ -208,6 +211,7 @@ def finish(
         assert record is not None, "there are trials"
         curves, important = record.curves(), importances(record, study.space)
     report.end(study, folder, records, kept, curves, important, progress.spent, progress.ended_by)
+    bundling.leave(study, folder, kept)
     return kept
 
 
