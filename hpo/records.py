@@ -55,6 +55,7 @@ class TrialSpec:
         seed: derived from the study's seed and `number`; in [0, 2**31).
         lease: tells two executions of one number apart; results under an old lease are ignored.
         saved: what earlier executions have saved, where checkpoints are in a store.
+        refit: steps to train for on training and validation rows together; `None`: as usual.
     """
 
     number: int
@@ -62,6 +63,7 @@ class TrialSpec:
     seed: int
     lease: str
     saved: Saved | None = None
+    refit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
