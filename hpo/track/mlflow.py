@@ -94,7 +94,7 @@ class MlflowTracker(Tracker):
         self._sent: dict[Path, tuple[int, int]] = {}
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        with _quiet():
+        with quiet():
             self._client = self._connect()
             self._experiment = self._find_experiment()
             self._parent = self._find_parent()
@@ -109,7 +109,7 @@ class MlflowTracker(Tracker):
 
         if self._database and sqlite.is_replaced(self._database):
             return False
-        with _quiet():
+        with quiet():
             try:
                 parent = self._client.get_run(self._parent)
             except MlflowException as error:
@@ -122,7 +122,7 @@ class MlflowTracker(Tracker):
         if page.trial.number in self._children:
             return
         unsure, self._unsure = self._unsure, True  # should the answer be lost
-        with _quiet():
+        with quiet():
             self._children[page.trial.number] = self._create_child(page)
         self._unsure = unsure
 
@@ -133,7 +133,7 @@ class MlflowTracker(Tracker):
         child = self._children[trial.number]
         if child.ended:
             return
-        with _quiet():
+        with quiet():
             outcome = contents.outcome_tags(trial) if final and not child.outcome else {}
             points = contents.trial_points(page, self._card.objectives, child.step)
             params = contents.trial_params(page)
@@ -154,7 +154,7 @@ class MlflowTracker(Tracker):
     def study_page(self, page: StudyPage) -> None:
         points = contents.curve_points(page)
         tags = contents.progress_tags(page, self._card.objectives)
-        with _quiet():
+        with quiet():
             new = [point for point in points if point.step > self._curve_step]
             self._log(self._parent, new + contents.spent_points(page), {}, tags)
             # A new best may come from another branch of the space, with other parameters.
@@ -174,7 +174,7 @@ class MlflowTracker(Tracker):
     def finish(self, ending: Ending) -> None:
         # Never before its start, though a clock set back meanwhile may say so.
         now = max(_milliseconds(time.time()), self._parent_started)
-        with _quiet():
+        with quiet():
             if self._unsure:
                 self._remove_doubles()
             self._client.set_terminated(self._parent, STUDY_ENDED[ending], now)
@@ -321,7 +321,7 @@ def _milliseconds(seconds: float) -> int:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps MLflow's and its libraries' log lines off the terminal, in this thread alone.
 
     What goes wrong is raised as well, so nothing is lost by it.
