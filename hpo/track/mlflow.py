@@ -90,8 +90,7 @@ class MlflowTracker(Tracker):
         self._curve_step = -1
         self._best_tags: set[str] = set()
         self._sent: dict[Path, tuple[int, int]] = {}
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+        self._prepare()
         with _quiet():
             self._client = self._connect()
             self._experiment = self._find_experiment()
@@ -175,8 +174,30 @@ class MlflowTracker(Tracker):
                 self._remove_doubles()
             self._client.set_terminated(self._parent, STUDY_ENDED[ending], now)
 
+    def forget(self, study_id: str) -> int:
+        self._prepare()
+        if self._database is not None and not self._database.exists():
+            return 0
+        with _quiet():
+            self._client = self._connect()
+            found = self._client.get_experiment_by_name(self._experiment_name)
+            if found is None:
+                return 0
+            self._experiment = str(found.experiment_id)
+            runs = []
+            for parent in self._search("hpo.study_id", study_id):
+                # The parent last: by it the others are found, should this be cut short.
+                runs += [*self._search("mlflow.parentRunId", parent.info.run_id), parent]
+            for run in runs:
+                self._client.delete_run(run.info.run_id)
+        return len(runs)
+
     def url(self) -> str | None:
         return self._url
+
+    def _prepare(self) -> None:
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
 
     def _connect(self) -> MlflowClient:
         from mlflow import MlflowClient
