@@ -17,7 +17,7 @@ demo: install
 	$(BIN)/hpo run studies/digits.yaml
 
 test: install
-	$(BIN)/python -m pytest -m "not slow and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

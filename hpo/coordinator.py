@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -20,9 +19,11 @@ from dataclasses import replace
 
 from hpo import metric_log
 from hpo.assignments import Assignments, worker_of
+from hpo.checkpoints import StoreLost
 from hpo.endings import Ending, has_diverged, judge
 from hpo.errors import HpoError, InputError, StudyFailed
-from hpo.files import write_atomically
+from hpo.execute.output import MAX_BYTES
+from hpo.files import append_bounded, write_atomically
 from hpo.guards import locked, writes
 from hpo.ledger import Ledger
 from hpo.limits import Limits
@@ -34,6 +35,7 @@ from hpo.records import (
     Json,
     Outcome,
     Report,
+    Saved,
     State,
     TrialRecord,
     TrialSpec,
@@ -109,7 +111,7 @@ class Coordinator:
         self._finished_before = self._finished()
         for trial in self._trials.values():  # a crash may have left what is of no use
             if trial.state is not State.RUNNING and not self._keeps(trial):
-                self._drop_checkpoint(trial)
+                self._stage.checkpoints.drop(trial.number)
 
     # -- workers ------------------------------------------------------------------------------
 
@@ -160,6 +162,29 @@ class Coordinator:
         self._look_at_budget()
         self._note_spending()
         return Decision.PAUSE if self._stopping or self._ended_by else Decision.GO_ON
+
+    @locked
+    @writes(otherwise=False)
+    def saved(self, number: int, lease: str, saved: Saved) -> bool:
+        """Notes what a trial has saved in a store; false if it has gone to another worker."""
+        self._hear(worker_of(lease))
+        if not self._holds(number, lease):
+            return False
+        self._stage.checkpoints.note(number, saved)
+        return True
+
+    @locked
+    @writes(otherwise=None)
+    def said(self, number: int, lease: str, output: bytes) -> None:
+        """Keeps what a trial has printed on a node that does not see the study's folder."""
+        if self._holds(number, lease):
+            append_bounded(self.folder.output(number), output, MAX_BYTES)
+
+    @locked
+    def store_lost(self, lost: StoreLost) -> None:
+        """Stops the study: without their checkpoints trials can neither begin nor end."""
+        hint = "mend that and run the study again: nothing that was recorded is lost"
+        self.fail(StudyFailed(lost.message, f"{lost.hint}; {hint}" if lost.hint else hint))
 
     @locked
     @writes(otherwise=None)
@@ -282,6 +307,7 @@ class Coordinator:
         self._draws.close()
         self._record.close()
         self._lock.release()
+        self._stage.checkpoints.close()
 
     def fail(self, failure: HpoError) -> None:
         """Stops the study: it cannot go on."""
@@ -339,7 +365,13 @@ class Coordinator:
     def _lease_to(self, worker: str) -> TrialSpec:
         number, lease = self._assignments.hand_to(worker)
         self._ledger.trial_began(number)
-        return TrialSpec(number, self._trials[number].config, self._stage.seed(number), lease)
+        return TrialSpec(
+            number,
+            self._trials[number].config,
+            self._stage.seed(number),
+            lease,
+            saved=self._stage.checkpoints.saved(number),
+        )
 
     def _may_ask(self) -> bool:
         asked = self._stage.asked
@@ -416,7 +448,7 @@ class Coordinator:
             self._results.setdefault(_canonical(trial.config), number)
         for old in (*self._limits.ended(trial), trial):
             if not self._keeps(old):
-                self._drop_checkpoint(old)
+                self._stage.checkpoints.drop(old.number)
         why = self._limits.failing()
         if why is not None:
             traceback = self.folder.traceback(number)
@@ -428,9 +460,6 @@ class Coordinator:
         if self._stage.keeps_all:
             return trial.state is State.COMPLETE
         return trial in self._limits.best
-
-    def _drop_checkpoint(self, trial: TrialRecord) -> None:
-        shutil.rmtree(self.folder.checkpoint(trial.number), ignore_errors=True)
 
     def _note(self, trial: TrialRecord) -> None:
         self._version += 1

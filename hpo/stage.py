@@ -11,6 +11,7 @@ from typing import Protocol
 
 from hpo import frozen
 from hpo.budget import BudgetSettings
+from hpo.checkpoints import Checkpoints
 from hpo.home import StudyFolder
 from hpo.records import TrialRecord
 from hpo.search import grid
@@ -45,6 +46,7 @@ class Opened:
 
     Args:
         record: its own, open for writing.
+        checkpoints: what its trials have saved.
         asked: trials after which no more are opened; `None`: none such number.
         total: trials there will be at most, for people; `None` if unknown.
         seed: of a trial, by its number.
@@ -53,6 +55,7 @@ class Opened:
 
     study: Study
     record: Record
+    checkpoints: Checkpoints
     source: Source
     budget: BudgetSettings
     asked: int | None
@@ -101,6 +104,7 @@ class Search(Stage):
         return Opened(
             study=study,
             record=record,
+            checkpoints=frozen.open_checkpoints(self.folder),
             source=draws,
             budget=study.file.budget,
             asked=search.trials,

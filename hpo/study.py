@@ -220,7 +220,7 @@ def _is_complete(study: Study, folder: StudyFolder) -> bool:
 def _test(study: Study, folder: StudyFolder, best: TrialRecord) -> Mapping[str, float]:
     seed = derive(study.file.search.seed, "trial", best.number)
     spec = TrialSpec(best.number, best.config, seed, lease="")
-    checkpoint = folder.checkpoint(best.number)
+    checkpoint = frozen.open_checkpoints(folder).local(best.number)
     trial = Trial(spec, study.folder, checkpoint, lambda report: Decision.PAUSE)
     try:
         return study.trainable.test(study.space.config(best.config), trial)
@@ -242,6 +242,7 @@ def _coordinator(
         trainable=study.file.trainable,
         folder=study.folder,
         study=folder,
+        checkpoints=frozen.open_checkpoints(folder),
         isolate=study.file.resources.isolate,
         capture=not in_process,
     )

@@ -40,6 +40,7 @@ class Final(Stage):
         return Opened(
             study=study,
             record=record,
+            checkpoints=frozen.open_final_checkpoints(self.parent),
             source=Repeats(record, plan),
             # What the search may spend is spent; a final stage that stops half way says nothing.
             budget=BudgetSettings(
