@@ -17,6 +17,7 @@ from hpo.errors import HpoError
 from hpo.execute import ray_tune
 from hpo.home import Home, StudyFolder
 from hpo.progress import Progress
+from hpo.result import StudyResult
 from hpo.service.queue import Place, Queue
 from hpo.service.state import ServiceFolder
 from hpo.study import run
@@ -36,9 +37,11 @@ def main(home: Home, job: str) -> int:
         print("no study waits")
         return 0
     _say_into(folder.log)
+    page = None
     try:
-        done = _run(home, folder)
-        place, failure, code = (Place.ENDED if done else Place.STOPPED), "", 0
+        result = _run(home, folder)
+        place, failure, code = (Place.ENDED if result.done else Place.STOPPED), "", 0
+        page = result.url
     except KeyboardInterrupt:
         place, failure, code = Place.STOPPED, "", 0
     except HpoError as error:
@@ -49,11 +52,11 @@ def main(home: Home, job: str) -> int:
         traceback.print_exc()
     service = ServiceFolder.of(home).read()
     if service is not None and service.is_up:
-        queue.leave(folder.name, place, failure)
+        queue.leave(folder.name, place, failure, page)
     return code
 
 
-def _run(home: Home, folder: StudyFolder) -> bool:
+def _run(home: Home, folder: StudyFolder) -> StudyResult:
     due = 0.0
 
     def seen(progress: Progress, trouble: str | None) -> None:
@@ -65,7 +68,7 @@ def _run(home: Home, folder: StudyFolder) -> bool:
 
     folder.snapshot.unlink(missing_ok=True)  # of the run before
     with ray_tune.joined(folder.code):
-        return run(frozen.thaw(folder), home=home, observer=seen).done
+        return run(frozen.thaw(folder), home=home, observer=seen)
 
 
 def _say_into(log: Path) -> None:

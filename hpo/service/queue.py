@@ -139,10 +139,15 @@ class Queue:
             self._change(waiting[0], place=Place.RUNNING, job=job, driver=Process.of(os.getpid()))
             return self._home.study(waiting[0])
 
-    def leave(self, name: str, place: Place, failure: str = "") -> None:
-        """A study that this process ran has ended or was stopped."""
+    def leave(self, name: str, place: Place, failure: str = "", page: str | None = None) -> None:
+        """A study that this process ran has ended or was stopped.
+
+        Args:
+            page: by default, that of before.
+        """
         with self._locked():
-            self._change(name, place=place, failure=failure)
+            changes = {"place": place, "failure": failure}
+            self._change(name, **changes | ({"page": page} if page else {}))
 
     def withdraw(self, name: str) -> bool:
         """Has a study not wait any more.

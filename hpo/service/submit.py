@@ -10,6 +10,7 @@ from hpo import frozen, studyfile
 from hpo.errors import InputError
 from hpo.home import Home
 from hpo.lock import is_held
+from hpo.reuse.provenance import remember_origin
 from hpo.service import shipping
 from hpo.service.jobs import Jobs
 from hpo.service.queue import Queue
@@ -62,6 +63,7 @@ def submit(
         # The study as it will be run: in the folder that is shipped.
         frozen.freeze(replace(study, folder=folder.code), home, extend)
         shipping.unpack(shipment, folder.code)
+        remember_origin(study.folder, folder, home.root)
 
     page = page_of(study.file.tracking, home, study.name)
     priority = study.file.priority if priority is None else priority

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 from hpo.home import Home
 from hpo.track import home_server
-from hpo.track.mlflow import EXPERIMENT_TAGS, TRAINING_VIEW
+from hpo.track.addresses import TRAINING_VIEW
+from hpo.track.mlflow import EXPERIMENT_TAGS
 from hpo.track.settings import TrackingSettings
 
 ANSWER_S = 2.0

@@ -42,7 +42,8 @@ def test_weights_of_another_model_are_refused(trial, tmp_path):
     trainable = FunctionTrainable(train, None)
     trainable.run({"classes": 2}, trial)
     weights = trainable.weights({}, trial)
-    with pytest.raises(InputError, match=r"does not fit the model that build builds: (?s:.*)size mism"):
+    misfit = r"does not fit the model that build builds: (?s:.*)size mism"
+    with pytest.raises(InputError, match=misfit):
         trainable.model({"classes": 5}, weights, tmp_path)
 
 
