@@ -257,15 +257,15 @@ def _coordinator(
             return
     finally:
         coordinator.close()
-    from hpo.execute import ray_tune
+    from hpo.execute import nodes, ray_tune
 
     with ray_tune.cluster():
-        workers = ray_tune.count_workers(study.file.resources)
+        nodes.check(study.file.resources, setup.checkpoints)
         coordinator = ray_tune.start_coordinator(Coordinator, Search(folder))
         try:
             yield (
                 coordinator,
-                lambda: ray_tune.run(setup, study.file.resources, workers, coordinator),
+                lambda: ray_tune.run(setup, study.file.resources, coordinator),
             )
         except ray_tune.ENGINE_ERRORS as error:
             if isinstance(error, HpoError):  # ours, raised in the coordinator's process

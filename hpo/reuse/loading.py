@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hpo import space
 from hpo import trainable as trainables
@@ -16,9 +16,6 @@ from hpo.records import Json
 from hpo.report.kept import Kept, kept_of
 from hpo.reuse.references import Reference, bundle_of
 from hpo.trainable import Trainable
-
-if TYPE_CHECKING:
-    import torch
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +108,10 @@ def load_model(
     *,
     tracking_uri: str | None = None,
     code: str | Path | None = None,
-) -> torch.nn.Module:
-    """The trained model of a bundle, on the CPU, in evaluation mode; it takes raw inputs.
+) -> Any:
+    """The trained model of a bundle: a `torch.nn.Module` on the CPU, in evaluation mode.
+
+    It takes inputs as they come: what the trainer did to them first is part of it.
 
     Args:
         reference: the name of a study that is done; or as for `load_best`, as all the others.
@@ -129,8 +128,7 @@ def load_model(
             "leave them as model.safetensors in trial.checkpoint_dir when training",
         )
     one = chosen(found)
-    model: torch.nn.Module = one.load().model(one.typed(), weights, code_folder(found))
-    return model
+    return one.load().model(one.typed(), weights, code_folder(found))
 
 
 def source_of(

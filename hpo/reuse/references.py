@@ -92,7 +92,8 @@ def bundle_of(reference: Reference, home: Home, uri: str | None = None) -> Bundl
 def registry_of(name: str, home: Home) -> str:
     """MLflow's URI that a study's registered model is looked up at: `$MLFLOW_TRACKING_URI`, else
     where the study itself is tracked, else the home's own store."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or tracked_at(name, home) or home.tracking_uri
+    named = os.environ.get("MLFLOW_TRACKING_URI") or tracked_at(name, home)
+    return named or tracking_uri(TrackingSettings(), home) or home.tracking_uri
 
 
 def tracked_at(name: str, home: Home) -> str | None:

@@ -67,6 +67,7 @@ class StudyPage:
         artifacts: a folder of files to show; those changed since the last call are copied.
         bundle: the newest of the study's bundles, a folder that never changes; copied once, to
             `bundle/NUMBER`.
+        final: whether the final stage has begun.
     """
 
     description: str
@@ -76,6 +77,7 @@ class StudyPage:
     spent: Spending = field(default_factory=Spending)
     time: float = 0.0
     artifacts: Path | None = None
+    final: bool = False
     bundle: Path | None = None
 
 
@@ -120,6 +122,14 @@ class Tracker(ABC):
         """Marks the study's run as ended; `start` marks it as running again."""
 
     @abstractmethod
+    def forget(self, study_id: str) -> int:
+        """Removes a study's run and those of its trials. Needs no `start`.
+
+        Returns:
+            how many runs there were.
+        """
+
+    @abstractmethod
     def url(self) -> str | None:
         """Where people open the study's run; `None` if there is no address or not yet."""
 
@@ -144,6 +154,9 @@ class NoTracker(Tracker):
 
     def finish(self, ending: Ending) -> None:
         pass
+
+    def forget(self, study_id: str) -> int:
+        return 0
 
     def url(self) -> str | None:
         return None

@@ -58,7 +58,7 @@ class MemoryTracker(Tracker):
         return self.parent is not None
 
     def open(self, page: TrialPage) -> None:
-        tags = contents.trial_tags(self._card, page.trial)
+        tags = contents.trial_tags(self._card, page)
         self.children.setdefault(page.trial.number, MemoryRun(tags))
 
     def publish(self, page: TrialPage) -> None:
@@ -71,7 +71,7 @@ class MemoryTracker(Tracker):
         run.log(contents.trial_points(page, self._card.objectives, run.step))
         run.step = max(run.step, *(report.step for report in page.reports), 0)
         if contents.is_final(trial):
-            run.tags |= contents.outcome_tags(trial)
+            run.tags |= contents.outcome_tags(self._card, trial)
             if page.traceback:
                 run.artifacts["traceback.txt"] = page.traceback
             run.ended = str(trial.state)
@@ -91,6 +91,13 @@ class MemoryTracker(Tracker):
 
     def finish(self, ending: Ending) -> None:
         self._running().ended = str(ending)
+
+    def forget(self, study_id: str) -> int:
+        if self.parent is None or self.parent.tags["hpo.study_id"] != study_id:
+            return 0
+        runs = 1 + len(self.children)
+        self.wipe()
+        return runs
 
     def url(self) -> str | None:
         return None

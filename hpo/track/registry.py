@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.bundle import Bundle, Contents, open_bundle
 from hpo.errors import HpoError, InputError
-from hpo.track import sqlite
-from hpo.track.mlflow import quiet
+from hpo.track import batches, sqlite
 
 if TYPE_CHECKING:
     import numpy as np
@@ -168,7 +167,7 @@ class Registry:
         from mlflow import MlflowClient
 
         try:
-            with quiet():
+            with batches.quiet():
                 yield MlflowClient(self._uri, registry_uri=self._uri)
         except _mlflow_error() as error:
             first = str(error).strip().partition("\n")[0]
