@@ -72,6 +72,10 @@ def best(
 def promote(
     name: NameArgument,
     alias: Annotated[str, typer.Option("--alias", help="What it is to be known as.")] = "champion",
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="The registered model's name; default: the study's."),
+    ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Though it is not better than the holder beyond noise.")
     ] = False,
@@ -83,25 +87,26 @@ def promote(
     """Register the best of a finished study as a model, and give it an alias."""
     from hpo.reuse.promote import promote
 
-    done = promote(name, alias, force=force, trial=trial)
+    done = promote(name, alias, model=model, force=force, trial=trial)
+    known = f"{done.model}@{alias}"
     if done.comparison is not None:
-        out.print(f"beside the present {name}@{alias}:", style="bold", markup=False)
+        out.print(f"beside the present {known}:", style="bold", markup=False)
         for line in done.comparison.lines():
             out.print(f"  {line}", markup=False)
     if not done.promoted:
         out.print(
-            f"{name}@{alias} stays as it is; --force replaces it all the same",
+            f"{known} stays as it is; --force replaces it all the same",
             style="yellow",
             markup=False,
         )
         sys.exit(1)
     out.print(
-        f"{name}@{alias} is version {done.version} of the registered model {name!r}", markup=False
+        f"{known} is version {done.version} of the registered model {done.model!r}", markup=False
     )
-    out.print(f"use it: hpo.load_best('{name}@{alias}')", markup=False)
+    out.print(f"use it: hpo.load_best('{known}')", markup=False)
     if done.served:
         out.print(
-            f"serve it: mlflow models serve -m models:/{name}@{alias} --env-manager local",
+            f"serve it: mlflow models serve -m models:/{known} --env-manager local",
             markup=False,
         )
 

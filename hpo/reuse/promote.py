@@ -66,13 +66,14 @@ class Promotion:
     """What came of a promotion.
 
     Args:
+        model: the name of the registered model.
         promoted: whether the alias now stands for the study's result; also when it did before.
         comparison: with who held the alias; `None` if nobody did, or this result itself.
         version: of the registered model; `None` if it was not promoted.
         served: whether that version is a model, and not a config alone.
     """
 
-    name: str
+    model: str
     alias: str
     identity: str
     promoted: bool
@@ -85,17 +86,19 @@ def promote(
     name: str,
     alias: str = CHAMPION,
     *,
+    model: str | None = None,
     force: bool = False,
     trial: int | None = None,
     home: str | Path | Home | None = None,
 ) -> Promotion:
     """Registers what a finished study has found, and makes an alias stand for it.
 
-    The registry is that of the MLflow where the study is tracked; the registered model has the
-    study's name. The first result takes the alias as it comes; another one has to be better than
-    the holder beyond noise.
+    The registry is that of the MLflow where the study is tracked. The first result takes the alias
+    as it comes; another one has to be better than the holder beyond noise.
 
     Args:
+        model: the name of the registered model; default: the study's. Studies of one task share
+            one, so that the result of each is compared with the best so far.
         force: take the alias even if it is worse, the same, or cannot be compared.
         trial: which of the best trials; needed where the study has several objectives.
 
@@ -108,6 +111,8 @@ def promote(
 
     home = Home.at(home)
     check_alias(alias)
+    model = model or name
+    home.study(model)  # it is a name as a study's is, or NAME@ALIAS could not name it
     folder = home.study(name)
     found = _bundle(name, home, folder, trial)
     uri = tracked_at(name, home)
@@ -118,17 +123,17 @@ def promote(
         )
     registry = Registry(uri)
     bundle = found.bundle
-    holder = registry.holder(name, alias)
+    holder = registry.holder(model, alias)
     comparison = None
     if holder is not None and holder.identity != bundle.identity:
         comparison = compare(registry.fetch(holder, home.bundles), bundle)
         if not (force or comparison.is_better):
-            return Promotion(name, alias, bundle.identity, False, comparison, None, False)
+            return Promotion(model, alias, bundle.identity, False, comparison, None, False)
     network = _network(found)
-    version = _register(registry, bundle, network)
+    version = _register(registry, model, bundle, network)
     registry.set_alias(version, alias)
     return Promotion(
-        name, alias, bundle.identity, True, comparison, version.number, network is not None
+        model, alias, bundle.identity, True, comparison, version.number, network is not None
     )
 
 
@@ -180,10 +185,11 @@ def _network(found: Found) -> Network | None:
     return Network(trainable.model(config, weights, code_folder(found)), example)
 
 
-def _register(registry: Registry, bundle: Bundle, network: Network | None) -> Version:
+def _register(registry: Registry, model: str, bundle: Bundle, network: Network | None) -> Version:
     contents = bundle.contents
     metrics = {**contents.validation, **contents.test}
     tags = {
+        "hpo.study": contents.study,
         "hpo.study_id": contents.study_id,
         "hpo.trial": str(contents.trial),
         "hpo.commit": contents.provenance.commit or "unknown",
@@ -192,6 +198,7 @@ def _register(registry: Registry, bundle: Bundle, network: Network | None) -> Ve
     means = {o.metric: contents.validation[o.metric].mean for o in contents.objectives}
     what = "" if network else "; a config alone: its trainable builds no model"
     return registry.register(
+        model,
         bundle,
         network,
         tags,

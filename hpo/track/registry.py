@@ -1,6 +1,6 @@
 """MLflow's model registry: versions of a study's model, each with its bundle inside.
 
-A registered model has the name of its study. The folder of a version is an MLflow model whose
+The folder of a version is an MLflow model whose
 network is in torch's export format, which is loaded without running code from the file, with the
 bundle beside it as `bundle/`. Of a trainable that builds no model the version is the bundle alone.
 """
@@ -110,17 +110,22 @@ class Registry:
         return bundle
 
     def register(
-        self, bundle: Bundle, network: Network | None, tags: Mapping[str, str], description: str
+        self,
+        name: str,
+        bundle: Bundle,
+        network: Network | None,
+        tags: Mapping[str, str],
+        description: str,
     ) -> Version:
         """Makes a version of a bundle, or finds the one that there is.
 
         Args:
+            name: of the registered model, which is made if there is none.
             network: the model; `None` for the bundle alone.
 
         Raises:
             InputError: the tracker does not have the bundle's study.
         """
-        name = bundle.contents.study
         with self._asking() as client:
             if (known := _find(client, name, bundle.identity)) is not None:
                 return known
@@ -219,7 +224,7 @@ def _run_of(client: MlflowClient, contents: Contents) -> Any:
 
 def _ensure_model(client: MlflowClient, name: str) -> None:
     try:
-        client.create_registered_model(name, tags={"hpo.study": name})
+        client.create_registered_model(name)
     except _mlflow_error() as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
