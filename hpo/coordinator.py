@@ -115,6 +115,11 @@ class Coordinator:
 
     # -- workers ------------------------------------------------------------------------------
 
+    @locked
+    def began(self, worker: str, node: str) -> None:
+        """A worker has begun on some node."""
+        self._assignments.began(worker, node)
+
     def next_trial(self, worker: str) -> TrialSpec | None:
         """A trial for a worker that runs none; `None` when none is left or the study stops."""
         with self._asking:
@@ -207,9 +212,18 @@ class Coordinator:
     # -- whoever places the workers -----------------------------------------------------------
 
     @locked
+    def node_of(self, worker: str) -> str | None:
+        """Where a worker runs, if that is known."""
+        return self._assignments.node_of(worker)
+
+    @locked
     @writes(otherwise=None)
     def worker_ended(self, worker: str, died: bool) -> None:
-        """Takes back what a worker held. A trial that keeps killing its workers is given up."""
+        """Takes back what a worker held. A trial that keeps killing its workers is given up.
+
+        Args:
+            died: by itself, and not with its node.
+        """
         lost = self._take_back(worker)
         self._assignments.ended(worker)
         self._ledger.worker_ended(worker)
@@ -282,6 +296,9 @@ class Coordinator:
             failure=self._failure,
             spent=self._ledger.spent(),
             ended_by=self._ended_by,
+            workers=self._assignments.workers,
+            nodes=self._assignments.nodes,
+            gpus=self._assignments.workers * self.study.file.resources.gpus,
         )
 
     @locked

@@ -24,6 +24,7 @@ from hpo.records import (
 from hpo.report import report
 from hpo.report.kept import Kept, read_kept, write_kept
 from hpo.result import StudyResult
+from hpo.reuse import bundling
 from hpo.search import samplers
 from hpo.search.importance import importances
 from hpo.seeds import derive
@@ -176,7 +177,9 @@ def keep_best(study: Study, folder: StudyFolder, progress: Progress) -> None:
 def finish(
     study: Study, folder: StudyFolder, records: list[TrialRecord], progress: Progress
 ) -> Kept | None:
-    """Writes the best config and the report; test metrics are computed here and nowhere else.
+    """Writes the best config, the report and, once the study is done, its bundle.
+
+    Test metrics are computed here and nowhere else.
 
     Raises:
         StudyFailed: the study is done and no trial is complete.
@@ -208,6 +211,7 @@ def finish(
         assert record is not None, "there are trials"
         curves, important = record.curves(), importances(record, study.space)
     report.end(study, folder, records, kept, curves, important, progress.spent, progress.ended_by)
+    bundling.leave(study, folder, kept)
     return kept
 
 
@@ -253,15 +257,15 @@ def _coordinator(
             return
     finally:
         coordinator.close()
-    from hpo.execute import ray_tune
+    from hpo.execute import nodes, ray_tune
 
     with ray_tune.cluster():
-        workers = ray_tune.count_workers(study.file.resources)
+        nodes.check(study.file.resources, setup.checkpoints)
         coordinator = ray_tune.start_coordinator(Coordinator, Search(folder))
         try:
             yield (
                 coordinator,
-                lambda: ray_tune.run(setup, study.file.resources, workers, coordinator),
+                lambda: ray_tune.run(setup, study.file.resources, coordinator),
             )
         except ray_tune.ENGINE_ERRORS as error:
             if isinstance(error, HpoError):  # ours, raised in the coordinator's process

@@ -20,6 +20,7 @@ LAYERS = [
     ["hpo.study"],
     ["hpo.publishing", "hpo.watch"],
     ["hpo.result"],
+    ["hpo.reuse"],
     ["hpo.report"],
     ["hpo.coordinator"],
     ["hpo.final", "hpo.stage"],

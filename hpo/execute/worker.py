@@ -23,6 +23,9 @@ from hpo.trainable import Trainable, Trial, TrialStopped, check_metrics
 class Channel(Protocol):
     """A worker's side of the coordinator. Every call may be repeated without harm."""
 
+    def began(self, worker: str, node: str) -> None:
+        """A worker has begun on some node."""
+
     def next_trial(self, worker: str) -> TrialSpec | None:
         """A trial for this worker, which by asking says that it runs none; `None`: none is left."""
 
@@ -51,6 +54,9 @@ class Supervised(Channel, Protocol):
 
     def finished(self) -> bool:
         """Whether no worker will be needed any more."""
+
+    def node_of(self, worker: str) -> str | None:
+        """Where a worker runs, if that is known."""
 
     def worker_ended(self, worker: str, died: bool) -> None:
         """Takes back what the worker held."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hpo.budget import Spending
+from hpo.bundle import newest
 from hpo.files import write_atomically
 from hpo.home import StudyFolder
 from hpo.records import State, TrialRecord
@@ -40,7 +42,7 @@ def page(
         tests=_tests(kept),
         over=kept is not None and kept.complete,
     )
-    return study_page(summary, text, folder.report)
+    return replace(study_page(summary, text, folder.report), bundle=newest(folder.bundles))
 
 
 def end(

@@ -65,9 +65,9 @@ class StudyPage:
         time: Unix time in seconds of the newest of this in the record, so that the same page
             published twice is the same.
         artifacts: a folder of files to show; those changed since the last call are copied.
+        bundle: the newest of the study's bundles, a folder that never changes; copied once, to
+            `bundle/NUMBER`.
         final: whether the final stage has begun.
-        bundle: its newest bundle, a folder that never changes; copied where it is another one than
-            is shown.
     """
 
     description: str

@@ -197,6 +197,15 @@ def progress_tags(page: StudyPage, objectives: Objectives, links: str = "") -> d
     return tags
 
 
+BUNDLE_TAG = "hpo.bundle"
+"""The identity of the newest bundle, once it is there."""
+
+
+def bundle_path(bundle: Path) -> str:
+    """Where a bundle lies among the artifacts of the study's run."""
+    return f"bundle/{bundle.name}"
+
+
 def curve_points(page: StudyPage) -> list[Point]:
     return [
         Point(key(f"best_{metric}"), point.value, point.number, point.time)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from hpo.bundle import read_manifest
 from hpo.records import StudyCard
 from hpo.track import contents
 from hpo.track.base import Ending, StudyPage, Tracker, TrialPage
@@ -82,6 +83,11 @@ class MemoryTracker(Tracker):
         run.log(contents.curve_points(page) + contents.spent_points(page))
         for path in contents.files(page.artifacts):
             run.artifacts[path.name] = path.read_text(errors="replace")
+        if page.bundle is not None:
+            run.tags[contents.BUNDLE_TAG] = read_manifest(page.bundle).identity
+            for path in contents.files(page.bundle):
+                name = f"{contents.bundle_path(page.bundle)}/{path.name}"
+                run.artifacts[name] = path.read_text(errors="replace")
 
     def finish(self, ending: Ending) -> None:
         self._running().ended = str(ending)

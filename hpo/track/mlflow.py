@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpo.bundle import read_manifest
 from hpo.records import State, StudyCard
 from hpo.track import addresses, batches, contents, sqlite, views
 from hpo.track.addresses import Addresses
@@ -83,6 +84,7 @@ class MlflowTracker(Tracker):
         self._unsure = False
         self._curve_step = -1
         self._best_tags: set[str] = set()
+        self._bundle: str | None = None
         self._sent: dict[Path, tuple[int, int]] = {}
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
@@ -169,6 +171,8 @@ class MlflowTracker(Tracker):
                 if self._sent.get(path) != version:
                     self._client.log_artifact(self._parent, str(path))
                     self._sent[path] = version
+            if page.bundle is not None:
+                self._send_bundle(page.bundle)
 
     def finish(self, ending: Ending) -> None:
         # Never before its start, though a clock set back meanwhile may say so.
@@ -180,6 +184,14 @@ class MlflowTracker(Tracker):
 
     def url(self) -> str | None:
         return self._url
+
+    def _send_bundle(self, bundle: Path) -> None:
+        identity = read_manifest(bundle).identity
+        if identity == self._bundle:
+            return
+        self._client.log_artifacts(self._parent, str(bundle), contents.bundle_path(bundle))
+        self._client.set_tag(self._parent, contents.BUNDLE_TAG, identity)
+        self._bundle = identity
 
     def _connect(self) -> MlflowClient:
         from mlflow import MlflowClient
@@ -207,6 +219,7 @@ class MlflowTracker(Tracker):
         if found:
             run = found[0]
             self._best_tags = {name for name in run.data.tags if name.startswith(contents.BEST)}
+            self._bundle = run.data.tags.get(contents.BUNDLE_TAG)
             if run.info.status != "RUNNING":
                 self._client.update_run(run.info.run_id, "RUNNING")
             else:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from hpo.budget import Spending
+from hpo.bundle import Contents, Provenance, write_bundle
 from hpo.home import Home
 from hpo.records import Objective, Report, State
 from hpo.track import (
@@ -363,3 +364,25 @@ def test_switched_off_it_takes_everything_and_shows_nothing(made: Any) -> None:
     tracker.finish(Ending.DONE)
     assert tracker.present()
     assert tracker.url() is None
+
+
+def test_a_bundle_is_shown_once(place, made, tmp_path):
+    contents = Contents(
+        study="digits",
+        study_id=made.card.id,
+        trainable="builtin",
+        trial=0,
+        config={},
+        space={},
+        objectives=made.card.objectives,
+        seeds=(1,),
+        validation={},
+        provenance=Provenance(python="3", platform="", packages={}),
+    )
+    bundle = write_bundle(tmp_path / "bundles" / "0001", contents, "name: digits\n", None)
+    for _ in range(2):
+        tracker = place.reopen()
+        tracker.start(made.card)
+        tracker.study_page(StudyPage("", bundle=bundle.folder))
+        (parent,), _ = place.look()
+        assert parent.tags["hpo.bundle"] == bundle.identity
