@@ -82,6 +82,11 @@ class StudyFolder:
         return self.root / "bundles"
 
     @property
+    def data(self) -> Path:
+        """Digests of the data that its trials see."""
+        return self.root / "data.json"
+
+    @property
     def snapshot(self) -> Path:
         """How far it was when its runner last looked."""
         return self.root / "progress.json"

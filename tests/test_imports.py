@@ -24,7 +24,7 @@ LAYERS = [
     ["hpo.report"],
     ["hpo.coordinator"],
     ["hpo.final", "hpo.stage"],
-    ["hpo.frozen"],
+    ["hpo.datasets", "hpo.frozen"],
     ["hpo.studyfile", "hpo.schema"],
     ["hpo.search", "hpo.execute", "hpo.track", "hpo.train"],
     ["hpo.trainable"],
