@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from hpo import metric_log
 from hpo.assignments import Assignments, worker_of
-from hpo.endings import Ending, has_diverged, judge
+from hpo.endings import Ending, has_diverged, judge, judge_refit, of_training
 from hpo.errors import HpoError, InputError, StudyFailed
 from hpo.files import write_atomically
 from hpo.guards import locked, writes
@@ -142,6 +142,8 @@ class Coordinator:
         self._hear(worker_of(lease))
         if not self._holds(number, lease):
             return Decision.PAUSE  # handed to someone else meanwhile: this execution is void
+        if self._stage.refit(number) is not None:
+            return self._report_refit(number, report)
         first = self._trials[number].steps == 0
         missing = [o.metric for o in self.study.objectives if o.metric not in report.metrics]
         if first and missing:
@@ -153,13 +155,7 @@ class Coordinator:
         self._note(replace(self._trials[number], steps=report.step, metrics=dict(report.metrics)))
         if has_diverged(report.metrics, self.study.objectives):
             return Decision.DIVERGE
-        if prune:
-            return Decision.PRUNE
-        if self._overtime(number) > 0:
-            return Decision.TIME_OUT
-        self._look_at_budget()
-        self._note_spending()
-        return Decision.PAUSE if self._stopping or self._ended_by else Decision.GO_ON
+        return Decision.PRUNE if prune else self._goes_on(number)
 
     @locked
     @writes(otherwise=None)
@@ -169,7 +165,10 @@ class Coordinator:
         if not self._holds(number, lease):
             return
         reports = metric_log.read(self.folder.metrics(number))
-        ending = judge(outcome, reports, self.study.objectives)
+        if self._stage.refit(number) is None:
+            ending = judge(outcome, reports, self.study.objectives)
+        else:
+            ending = judge_refit(outcome, reports)
         if ending.unknown is not None:
             self._unreported(ending.unknown, list(ending.outcome.metrics), "what it returned")
             return
@@ -247,6 +246,7 @@ class Coordinator:
     def progress(self) -> Progress:
         left = self._assignments.open or self._may_ask()
         return Progress(
+            stage=self._stage.name,
             total=self._stage.total,
             counts=dict(+self._counts),
             best=tuple(self._limits.best),
@@ -271,7 +271,7 @@ class Coordinator:
 
     @locked
     def close(self) -> None:
-        """Ends the writing of the record; may be called again."""
+        """Ends the writing of the record; may be called again. What is known can still be read."""
         if self._closed:
             return
         self._closed = True
@@ -317,6 +317,22 @@ class Coordinator:
             self._answer(trial.number, self._trials[same])
         return True
 
+    def _report_refit(self, number: int, report: Report) -> Decision:
+        metrics = of_training(report.metrics)
+        metric_log.append(self.folder.metrics(number), replace(report, metrics=metrics))
+        self._note(replace(self._trials[number], steps=report.step, metrics=metrics))
+        if has_diverged(report.metrics, ()):
+            return Decision.DIVERGE
+        return self._goes_on(number)
+
+    def _goes_on(self, number: int) -> Decision:
+        """Whether a trial of which nothing else is to be said goes on."""
+        if self._overtime(number) > 0:
+            return Decision.TIME_OUT
+        self._look_at_budget()
+        self._note_spending()
+        return Decision.PAUSE if self._stopping or self._ended_by else Decision.GO_ON
+
     def _answer(self, number: int, known: TrialRecord) -> None:
         """Gives a trial the result of another with the same config, without running it."""
         outcome = Outcome(known.state, known.metrics, f"same config as trial {known.number}")
@@ -339,7 +355,8 @@ class Coordinator:
     def _lease_to(self, worker: str) -> TrialSpec:
         number, lease = self._assignments.hand_to(worker)
         self._ledger.trial_began(number)
-        return TrialSpec(number, self._trials[number].config, self._stage.seed(number), lease)
+        config, stage = self._trials[number].config, self._stage
+        return TrialSpec(number, config, stage.seed(number), lease, stage.refit(number))
 
     def _may_ask(self) -> bool:
         asked = self._stage.asked

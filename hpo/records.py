@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 Json = Any  # None, bool, int, float, str, list or dict of these; Python's typing has no name for it
 Direction = Literal["minimize", "maximize"]
+StageName = Literal["search", "final"]
+STAGES: tuple[StageName, ...] = ("search", "final")
 
 
 class State(StrEnum):
@@ -41,12 +43,14 @@ class TrialSpec:
         config: the concrete config, as JSON.
         seed: derived from the study's seed and `number`; in [0, 2**31).
         lease: tells two executions of one number apart; results under an old lease are ignored.
+        refit: steps to train for on training and validation rows together; `None`: as usual.
     """
 
     number: int
     config: Mapping[str, Json]
     seed: int
     lease: str
+    refit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +156,7 @@ class StudyCard:
     file_text: str
     space: Json
     trials: int | None
-    stage: Literal["search", "final"] = "search"
+    stage: StageName = "search"
     data: Mapping[str, str] = field(default_factory=dict)
 
 

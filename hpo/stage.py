@@ -12,7 +12,7 @@ from typing import Protocol
 from hpo import frozen
 from hpo.budget import BudgetSettings
 from hpo.home import StudyFolder
-from hpo.records import TrialRecord
+from hpo.records import StageName, TrialRecord
 from hpo.search import grid
 from hpo.search.draws import Draws
 from hpo.search.record import Record
@@ -48,9 +48,12 @@ class Opened:
         asked: trials after which no more are opened; `None`: none such number.
         total: trials there will be at most, for people; `None` if unknown.
         seed: of a trial, by its number.
+        refit: how many steps a trial trains for on training and validation rows together, by its
+            number; `None`: it is no refit.
         keeps_all: whether what every complete trial saved is kept, and not only that of the best.
     """
 
+    name: StageName
     study: Study
     record: Record
     source: Source
@@ -58,6 +61,7 @@ class Opened:
     asked: int | None
     total: int | None
     seed: Callable[[int], int]
+    refit: Callable[[int], int | None] = lambda number: None
     keeps_all: bool = False
 
 
@@ -99,6 +103,7 @@ class Search(Stage):
         size = grid.size(study.space.root) if search.sampler == "grid" else math.inf
         total = min(size, search.trials or math.inf)
         return Opened(
+            name="search",
             study=study,
             record=record,
             source=draws,

@@ -10,7 +10,6 @@ from hpo.budget import BudgetSettings
 from hpo.final.plan import Plan, read_plan
 from hpo.home import StudyFolder
 from hpo.records import TrialRecord
-from hpo.search.pruners import NoPruner
 from hpo.search.record import Origin, Record
 from hpo.search.samplers import Proposal
 from hpo.space import Draw
@@ -34,10 +33,10 @@ class Final(Stage):
     def open(self) -> Opened:
         study = frozen.thaw(self.parent)
         plan = read_plan(self.folder)
-        journal = frozen.open_final_journal(self.parent, writable=True)
-        record = Record(journal, study.objectives, NoPruner().make())
+        record = frozen.open_record(self.parent, writable=True, stage="final")
         budget = study.file.budget
         return Opened(
+            name="final",
             study=study,
             record=record,
             source=Repeats(record, plan),
@@ -48,6 +47,7 @@ class Final(Stage):
             asked=len(plan.runs),
             total=len(plan.runs),
             seed=lambda number: plan.runs[number].seed,
+            refit=lambda number: plan.runs[number].refit,
             keeps_all=True,
         )
 

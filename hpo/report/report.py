@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from hpo.budget import Spending
 from hpo.files import write_atomically
 from hpo.home import StudyFolder
+from hpo.progress import Progress
 from hpo.records import State, TrialRecord
 from hpo.report.audit import Audit, Curve, audit
 from hpo.report.kept import Kept, KeptTrial, read_kept
@@ -28,15 +29,27 @@ def begin(study: Study, folder: StudyFolder) -> None:
 
 
 def page(
-    study: Study, folder: StudyFolder, trials: Sequence[TrialRecord], spent: Spending
+    study: Study,
+    folder: StudyFolder,
+    trials: Sequence[TrialRecord],
+    spent: Spending,
+    final: Progress | None = None,
 ) -> StudyPage:
-    """How far the study is, for the tracker."""
+    """How far the study is, for the tracker.
+
+    Args:
+        final: how far its final stage is, once that has begun.
+    """
+    kept = read_kept(folder)
+    over = final is None or (kept is not None and kept.complete)
     summary = summarize(trials, study.objectives, spent)
     text = markdown(
         summary,
         total=study.file.search.trials,
         ranges=ranges(study),
-        tests=_tests(read_kept(folder)),
+        tests=_tests(kept),
+        final=kept.final if kept else None,
+        runs=None if final is None or over else (final.finished, final.total),
     )
     return study_page(summary, text, folder.report)
 
@@ -65,6 +78,7 @@ def end(
         total=study.file.search.trials,
         ranges=ranges(study),
         tests=_tests(kept),
+        final=kept.final if kept else None,
         audit=pruner_audit(study, trials, curves),
         ended_by=ended_by,
     )
@@ -135,4 +149,5 @@ def ranges(study: Study) -> dict[str, Range]:
 
 
 def _tests(kept: Kept | None) -> dict[int, Mapping[str, float]]:
-    return {trial.trial: trial.test for trial in kept.best} if kept else {}
+    """Of trials of the search; those of a final stage's runs are told with its verdict."""
+    return {k.trial: k.test for k in kept.best} if kept and kept.final is None else {}

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from hpo.records import Objectives, State, TrialRecord
 from hpo.report import spending
+from hpo.report.final import lines
 from hpo.report.tables import columns
 from hpo.report.words import count, digits, duration, metrics_line, params_line, values_line, yaml
 
@@ -75,7 +76,14 @@ def _findings(result: Any) -> Iterator[RenderableType]:
     if result.ended_by:
         yield Text(f"it ended by {result.ended_by}")
     tests = {kept.trial: kept.test for kept in result.kept.best} if result.kept else {}
-    if result.best is not None:
+    final = result.kept.final if result.kept else None
+    if result.runs and not result.done:
+        ended = sum(run.state is not State.RUNNING for run in result.runs)
+        yield Text(f"the final stage is under way: {count(ended, 'run')} done")
+    if final is not None:
+        yield from map(Text, lines(final, result.objectives[0]))
+        yield Text(yaml(final.winner.config).rstrip(), style="cyan")
+    elif result.best is not None:
         yield from _best(result.best, result.objectives, tests.get(result.best.number, {}))
     elif result.front:
         yield from _front(result.front, result.objectives, tests)

@@ -20,6 +20,7 @@ MAX_TAG_CHARS = 8000
 
 BEST = "hpo.best."  # tags about the best trial start with this
 SECONDS = "hpo.seconds"
+STAGE = "hpo.stage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +116,16 @@ def trial_points(page: TrialPage, objectives: Objectives, after_step: int = 0) -
     return [point for point in points if math.isfinite(point.value)]
 
 
-def trial_tags(card: StudyCard, trial: TrialRecord) -> dict[str, str]:
+def trial_tags(card: StudyCard, page: TrialPage) -> dict[str, str]:
     """Tags that identify a trial's run; they never change."""
+    number = f"{page.trial.number:06d}"
+    final = card.stage == "final"
     return {
-        "mlflow.runName": f"{card.name}-{trial.number:06d}",
+        "mlflow.runName": f"{card.name}-final-{number}" if final else f"{card.name}-{number}",
         "hpo.study": card.name,
-        "hpo.trial": f"{trial.number:06d}",
+        STAGE: card.stage,
+        "hpo.trial": number,
+        **{key(f"hpo.{name}"): text for name, text in page.labels.items()},
     }
 
 

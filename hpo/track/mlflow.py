@@ -97,8 +97,9 @@ class MlflowTracker(Tracker):
             self._experiment = self._find_experiment()
             self._parent = self._find_parent()
             self._url = self._address()
-            self._client.log_text(self._parent, card.file_text, "study.yaml")
-            self._client.log_text(self._parent, json.dumps(card.space, indent=2), "space.json")
+            if card.stage == "search":
+                self._client.log_text(self._parent, card.file_text, "study.yaml")
+                self._client.log_text(self._parent, json.dumps(card.space, indent=2), "space.json")
             self._find_children()
         return frozenset(number for number, child in self._children.items() if child.ended)
 
@@ -168,12 +169,13 @@ class MlflowTracker(Tracker):
                     self._sent[path] = version
 
     def finish(self, ending: Ending) -> None:
-        # Never before its start, though a clock set back meanwhile may say so.
-        now = max(_milliseconds(time.time()), self._parent_started)
         with _quiet():
             if self._unsure:
                 self._remove_doubles()
-            self._client.set_terminated(self._parent, STUDY_ENDED[ending], now)
+            if self._card.stage == "search":
+                # Never before its start, though a clock set back meanwhile may say so.
+                now = max(_milliseconds(time.time()), self._parent_started)
+                self._client.set_terminated(self._parent, STUDY_ENDED[ending], now)
 
     def url(self) -> str | None:
         return self._url
@@ -197,6 +199,11 @@ class MlflowTracker(Tracker):
 
     def _find_parent(self) -> str:
         found = self._search("hpo.study_id", self._card.id)
+        if self._card.stage == "final":
+            if not found:
+                raise LookupError("the study's own run is not there yet")
+            self._unsure = True  # who publishes the search knows whether anyone was cut off
+            return str(found[0].info.run_id)
         if len(found) > 1:  # one was asked for, not heard of again, and came up late
             found.sort(key=lambda run: -len(self._search("mlflow.parentRunId", run.info.run_id)))
             for empty in found[1:]:
@@ -214,12 +221,9 @@ class MlflowTracker(Tracker):
         return str(run.info.run_id)
 
     def _find_children(self) -> None:
-        found = self._search("mlflow.parentRunId", self._parent)
         # Of two of one trial, one that has ended is whole.
-        for run in sorted(found, key=lambda run: run.info.status == "RUNNING"):
+        for run in sorted(self._runs(), key=lambda run: run.info.status == "RUNNING"):
             run_id, tags = str(run.info.run_id), run.data.tags
-            if "hpo.trial" not in tags:  # somebody else's
-                continue
             number = int(tags["hpo.trial"])
             if number in self._children:
                 self._client.delete_run(run_id)
@@ -230,11 +234,15 @@ class MlflowTracker(Tracker):
 
     def _remove_doubles(self) -> None:
         """Removes runs that were asked for before `start` looked and came up after it."""
-        for run in self._search("mlflow.parentRunId", self._parent):
-            number = run.data.tags.get("hpo.trial")
-            child = None if number is None else self._children.get(int(number))
+        for run in self._runs():
+            child = self._children.get(int(run.data.tags["hpo.trial"]))
             if child is not None and child.run_id != run.info.run_id:
                 self._client.delete_run(run.info.run_id)
+
+    def _runs(self) -> list[Run]:
+        """The runs of this stage's trials, oldest first; others may have put theirs beside them."""
+        found = self._search("mlflow.parentRunId", self._parent)
+        return [run for run in found if run.data.tags.get(contents.STAGE) == self._card.stage]
 
     def _search(self, tag: str, value: str) -> list[Run]:
         """The runs whose `tag` is `value`, oldest first."""
@@ -262,7 +270,7 @@ class MlflowTracker(Tracker):
             start_time=_milliseconds(page.trial.started),
             tags={
                 "mlflow.parentRunId": self._parent,
-                **contents.trial_tags(self._card, page.trial),
+                **contents.trial_tags(self._card, page),
                 **outcome,
             },
         )

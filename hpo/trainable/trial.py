@@ -31,6 +31,8 @@ class Trial:
         seed: an int in [0, 2**31) derived from the study's seed and the number; seed your own
             random generators with it and the study can be repeated.
         folder: the folder of the study file; relative paths in a config count from here.
+        refit: how many steps (epochs, usually) to train for on training and validation rows
+            together; `None`: on the training rows, as usual. Only set where the trainable `refits`.
         stopped: why the trial should end, once it was told to; every report then says so again.
         checkpoint_dir: a folder for what the trial needs to go on after a crash. It exists, and is
             empty the first time. It is kept while the trial may run again and, once it is complete,
@@ -46,6 +48,7 @@ class Trial:
     ) -> None:
         self.number = spec.number
         self.seed = spec.seed
+        self.refit = spec.refit
         self.folder = folder
         self.checkpoint_dir = checkpoint_dir
         checkpoint_dir.mkdir(parents=True, exist_ok=True)

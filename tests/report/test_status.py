@@ -63,6 +63,7 @@ def study(*trials: TrialRecord, objectives: Any = LOSS, test: Any = None, **chan
         "best": front[0] if front and len(objectives) == 1 else None,
         "kept": kept,
         "trials": list(trials),
+        "runs": [],
         "spent": SPENT,
         "ended_by": "",
         "folder": Path.cwd() / "somewhere",
