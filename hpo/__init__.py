@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hpo.trainable import Trial as Trial
     from hpo.trainable import TrialStopped as TrialStopped
     from hpo.trainable import deterministic as deterministic
+    from hpo.trainable import model as model
 
 __version__ = "0.1.0"
 
@@ -32,6 +33,7 @@ _WHERE = {
     "deterministic": "hpo.trainable",
     "load_best": "hpo.report.best",
     "load_study": "hpo.result",
+    "model": "hpo.trainable",
     "run": "hpo.study",
 }
 __all__ = list(_WHERE)

@@ -37,6 +37,7 @@ class Assignments:
         self._heard: dict[str, float] = {}
         self._gone: set[str] = set()
         self._condemned: set[str] = set()
+        self._nodes: dict[str, str] = {}
         self._looked = clock()
 
     @property
@@ -54,9 +55,28 @@ class Assignments:
         """Whether any trial waits, or may still be claimed."""
         return bool(self._waiting or self._unclaimed)
 
+    @property
+    def workers(self) -> int:
+        """How many workers there are."""
+        return len(self._nodes)
+
+    @property
+    def nodes(self) -> int:
+        """On how many nodes they are."""
+        return len(set(self._nodes.values()))
+
     def leases(self) -> Iterator[tuple[int, str]]:
         """Trials that are held, with their leases; they may be dropped meanwhile."""
         return iter(list(self._leases.items()))
+
+    def began(self, worker: str, node: str) -> None:
+        """A worker has begun; one that was given up meanwhile has not."""
+        if self.hear(worker):
+            self._nodes[worker] = node
+
+    def node_of(self, worker: str) -> str | None:
+        """Where a worker runs; `None` if it has not said so to this process."""
+        return self._nodes.get(worker)
 
     def hear(self, worker: str) -> bool:
         """Notes a sign of life; false for a worker that has ended, whose words come late."""
@@ -93,6 +113,7 @@ class Assignments:
     def ended(self, worker: str) -> None:
         """Forgets a worker."""
         self._heard.pop(worker, None)
+        self._nodes.pop(worker, None)
         self._gone.add(worker)
         self._condemned.discard(worker)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import threading
 import time
 from collections import Counter, OrderedDict
@@ -20,9 +19,11 @@ from dataclasses import replace
 
 from hpo import metric_log
 from hpo.assignments import Assignments, worker_of
+from hpo.checkpoints import StoreLost
 from hpo.endings import Ending, has_diverged, judge, judge_refit, of_training
 from hpo.errors import HpoError, InputError, StudyFailed
-from hpo.files import write_atomically
+from hpo.execute.output import MAX_BYTES
+from hpo.files import append_bounded, write_atomically
 from hpo.guards import locked, writes
 from hpo.ledger import Ledger
 from hpo.limits import Limits
@@ -34,6 +35,7 @@ from hpo.records import (
     Json,
     Outcome,
     Report,
+    Saved,
     State,
     TrialRecord,
     TrialSpec,
@@ -109,9 +111,14 @@ class Coordinator:
         self._finished_before = self._finished()
         for trial in self._trials.values():  # a crash may have left what is of no use
             if trial.state is not State.RUNNING and not self._keeps(trial):
-                self._drop_checkpoint(trial)
+                self._stage.checkpoints.drop(trial.number)
 
     # -- workers ------------------------------------------------------------------------------
+
+    @locked
+    def began(self, worker: str, node: str) -> None:
+        """A worker has begun on some node."""
+        self._assignments.began(worker, node)
 
     def next_trial(self, worker: str) -> TrialSpec | None:
         """A trial for a worker that runs none; `None` when none is left or the study stops."""
@@ -158,6 +165,29 @@ class Coordinator:
         return Decision.PRUNE if prune else self._goes_on(number)
 
     @locked
+    @writes(otherwise=False)
+    def saved(self, number: int, lease: str, saved: Saved) -> bool:
+        """Notes what a trial has saved in a store; false if it has gone to another worker."""
+        self._hear(worker_of(lease))
+        if not self._holds(number, lease):
+            return False
+        self._stage.checkpoints.note(number, saved)
+        return True
+
+    @locked
+    @writes(otherwise=None)
+    def said(self, number: int, lease: str, output: bytes) -> None:
+        """Keeps what a trial has printed on a node that does not see the study's folder."""
+        if self._holds(number, lease):
+            append_bounded(self.folder.output(number), output, MAX_BYTES)
+
+    @locked
+    def store_lost(self, lost: StoreLost) -> None:
+        """Stops the study: without their checkpoints trials can neither begin nor end."""
+        hint = "mend that and run the study again: nothing that was recorded is lost"
+        self.fail(StudyFailed(lost.message, f"{lost.hint}; {hint}" if lost.hint else hint))
+
+    @locked
     @writes(otherwise=None)
     def finish(self, number: int, lease: str, outcome: Outcome) -> None:
         """Records how a trial ended."""
@@ -181,9 +211,18 @@ class Coordinator:
     # -- whoever places the workers -----------------------------------------------------------
 
     @locked
+    def node_of(self, worker: str) -> str | None:
+        """Where a worker runs, if that is known."""
+        return self._assignments.node_of(worker)
+
+    @locked
     @writes(otherwise=None)
     def worker_ended(self, worker: str, died: bool) -> None:
-        """Takes back what a worker held. A trial that keeps killing its workers is given up."""
+        """Takes back what a worker held. A trial that keeps killing its workers is given up.
+
+        Args:
+            died: by itself, and not with its node.
+        """
         lost = self._take_back(worker)
         self._assignments.ended(worker)
         self._ledger.worker_ended(worker)
@@ -257,6 +296,9 @@ class Coordinator:
             failure=self._failure,
             spent=self._ledger.spent(),
             ended_by=self._ended_by,
+            workers=self._assignments.workers,
+            nodes=self._assignments.nodes,
+            gpus=self._assignments.workers * self.study.file.resources.gpus,
         )
 
     @locked
@@ -282,6 +324,7 @@ class Coordinator:
         self._draws.close()
         self._record.close()
         self._lock.release()
+        self._stage.checkpoints.close()
 
     def fail(self, failure: HpoError) -> None:
         """Stops the study: it cannot go on."""
@@ -355,8 +398,15 @@ class Coordinator:
     def _lease_to(self, worker: str) -> TrialSpec:
         number, lease = self._assignments.hand_to(worker)
         self._ledger.trial_began(number)
-        config, stage = self._trials[number].config, self._stage
-        return TrialSpec(number, config, stage.seed(number), lease, stage.refit(number))
+        stage = self._stage
+        return TrialSpec(
+            number,
+            self._trials[number].config,
+            stage.seed(number),
+            lease,
+            saved=stage.checkpoints.saved(number),
+            refit=stage.refit(number),
+        )
 
     def _may_ask(self) -> bool:
         asked = self._stage.asked
@@ -433,7 +483,7 @@ class Coordinator:
             self._results.setdefault(_canonical(trial.config), number)
         for old in (*self._limits.ended(trial), trial):
             if not self._keeps(old):
-                self._drop_checkpoint(old)
+                self._stage.checkpoints.drop(old.number)
         why = self._limits.failing()
         if why is not None:
             traceback = self.folder.traceback(number)
@@ -445,9 +495,6 @@ class Coordinator:
         if self._stage.keeps_all:
             return trial.state is State.COMPLETE
         return trial in self._limits.best
-
-    def _drop_checkpoint(self, trial: TrialRecord) -> None:
-        shutil.rmtree(self.folder.checkpoint(trial.number), ignore_errors=True)
 
     def _note(self, trial: TrialRecord) -> None:
         self._version += 1

@@ -51,6 +51,7 @@ class Engine:
             trainable=study.file.trainable,
             folder=study.folder,
             study=stage.folder,
+            checkpoints=stage.checkpoints(),
             isolate=study.file.resources.isolate,
             capture=not self._in_process,
         )
@@ -68,14 +69,14 @@ class Engine:
     def _on_ray(
         self, study: Study, stage: Stage, setup: Setup
     ) -> Iterator[tuple[Coordinator, Callable[[], None]]]:
-        from hpo.execute import ray_tune
+        from hpo.execute import nodes, ray_tune
 
         self._open.enter_context(ray_tune.cluster())  # of the second time, the one that is there
         resources = study.file.resources
-        workers = ray_tune.count_workers(resources)
+        nodes.check(resources, setup.checkpoints)
         coordinator = ray_tune.start_coordinator(Coordinator, stage)
         try:
-            yield coordinator, lambda: ray_tune.run(setup, resources, workers, coordinator)
+            yield coordinator, lambda: ray_tune.run(setup, resources, coordinator)
         except ray_tune.ENGINE_ERRORS as error:
             if isinstance(error, HpoError):  # ours, raised in the coordinator's process
                 raise

@@ -7,6 +7,22 @@ import threading
 from pathlib import Path
 
 
+def append_bounded(path: Path, data: bytes, keep_bytes: int) -> None:
+    """Appends to a file. One that has grown to twice `keep_bytes` is cut to its last so many.
+
+    Raises:
+        OSError: it could not be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab+") as file:
+        file.write(data)
+        if file.tell() > 2 * keep_bytes:
+            file.seek(-keep_bytes, os.SEEK_END)
+            end = file.read()
+            file.truncate(0)
+            file.write(end)
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Replaces `path` by `text`; a crash leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)

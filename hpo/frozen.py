@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from hpo import checkpoints as stores
 from hpo import studyfile
 from hpo.differences import differences
 from hpo.errors import InputError, Place, StudyConflict
@@ -36,7 +37,9 @@ from hpo.studyfile import Study, StudyFile
 SCHEMA = 3
 
 
-def freeze(study: Study, home: Home, extend: bool = False) -> StudyCard:
+def freeze(
+    study: Study, home: Home, extend: bool = False, checkpoints: str = stores.DEFAULT
+) -> StudyCard:
     """Writes the study down, or, where there is one of that name, checks that it is the same.
 
     Trials, budget, resources and tracking may change from run to run. A study in which no trial has
@@ -45,6 +48,8 @@ def freeze(study: Study, home: Home, extend: bool = False) -> StudyCard:
     Args:
         extend: whether the space may have grown (wider ranges, more choices) and more configs may
             be enqueued; the trials so far are kept.
+        checkpoints: where they go if the study file leaves it open and the study is new; it stays
+            as long as the study is there.
 
     Raises:
         StudyConflict: a study of that name searches something else; the differences are shown.
@@ -53,6 +58,8 @@ def freeze(study: Study, home: Home, extend: bool = False) -> StudyCard:
     folder = home.study(study.name)
     file = study.file.model_dump(mode="json")
     study_id, grown, before = uuid.uuid4().hex, 0, None
+    if file["checkpoints"] == stores.DEFAULT:
+        file["checkpoints"] = checkpoints
     # Asked before anything is written: a database that cannot be reached makes no study.
     journal_exists(study.file.storage, folder.journal, study_id)
     if folder.spec.exists():
@@ -64,7 +71,11 @@ def freeze(study: Study, home: Home, extend: bool = False) -> StudyCard:
                 f"put it back, or remove {os.path.relpath(folder.root)} to start anew",
             )
         earlier = StudyFile.model_validate(before["file"])
-        changes = list(differences(_identity(earlier), _identity(study.file)))
+        left_open = study.file.checkpoints == stores.DEFAULT
+        if left_open and earlier.checkpoints != checkpoints and _has_results(folder):
+            file["checkpoints"] = earlier.checkpoints
+        asked = study.file.model_copy(update={"checkpoints": file["checkpoints"]})
+        changes = list(differences(_identity(earlier), _identity(asked)))
         if not changes:
             study_id, grown = before["id"], before["extension"]
             # Draws follow the order of the keys, which says nothing else: the first order stays.
@@ -142,6 +153,19 @@ def open_record(folder: StudyFolder, writable: bool = False, stage: StageName = 
     return Record(journal, file.objectives, pruner.make() if writable else None)
 
 
+def open_checkpoints(folder: StudyFolder, stage: StageName = "search") -> stores.Checkpoints:
+    """What the trials of a stage have saved.
+
+    Raises:
+        InputError: there is no such study.
+    """
+    spec = _read(folder)
+    place, study_id = spec["file"]["checkpoints"], f"{folder.name}-{spec['id']}"
+    if stage == "search":
+        return stores.open_checkpoints(place, folder, study_id)
+    return stores.open_checkpoints(place, folder.final, f"{study_id}/final")
+
+
 @contextmanager
 def reading(folder: StudyFolder, stage: StageName = "search") -> Iterator[Record | None]:
     """The record of a stage, which may be running; `None` if it has none yet."""
@@ -199,6 +223,7 @@ def _identity(file: StudyFile) -> dict[str, Json]:
         "search": {key: search[key] for key in ("sampler", "seed", "enqueue", "warm_start")},
         "pruner": dumped["pruner"],
         "storage": dumped["storage"],
+        "checkpoints": dumped["checkpoints"],
         "space": dumped["space"],
     }
 
@@ -323,6 +348,7 @@ def _has_results(folder: StudyFolder) -> bool:
 def _clear(folder: StudyFolder) -> None:
     """Forgets trials that came to nothing."""
     spec = _read(folder)
+    open_checkpoints(folder).clear()
     # The record last: trials without one are taken for a study that lost it.
     shutil.rmtree(folder.root / "trials", ignore_errors=True)
     (folder.root / spec["known"]).unlink(missing_ok=True)

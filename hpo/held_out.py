@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
+from hpo import frozen
 from hpo.errors import HpoError, StudyFailed
 from hpo.home import StudyFolder
 from hpo.records import Decision, TrialSpec
@@ -29,9 +31,10 @@ def keep_tested(study: Study, folder: StudyFolder, kept: Kept) -> Kept:
     tests = _known(read_kept(folder), kept)
     write_kept(_with_tests(kept, tests), folder)  # the trainable is asked next, which may fail
     if kept.complete:
+        checkpoints = frozen.open_checkpoints(folder, "final" if kept.final else "search")
         for spec in _specs(study, kept):
             if spec.number not in tests:
-                tests[spec.number] = _test(study, folder.final if kept.final else folder, spec)
+                tests[spec.number] = _test(study, checkpoints.local(spec.number), spec)
         write_kept(_with_tests(kept, tests), folder)
     return _with_tests(kept, tests)
 
@@ -87,8 +90,7 @@ def _with_its_tests(candidate: KeptCandidate, tests: Tests) -> KeptCandidate:
     return candidate.model_copy(update={"test": by_name(runs)})
 
 
-def _test(study: Study, folder: StudyFolder, spec: TrialSpec) -> Mapping[str, float]:
-    checkpoint = folder.checkpoint(spec.number)
+def _test(study: Study, checkpoint: Path, spec: TrialSpec) -> Mapping[str, float]:
     trial = Trial(spec, study.folder, checkpoint, lambda report: Decision.PAUSE)
     try:
         return study.trainable.test(study.space.config(spec.config), trial)

@@ -71,6 +71,16 @@ class StudyFolder:
         return self.root / "code"
 
     @property
+    def origin(self) -> Path:
+        """Of the shipped code: what Git said of the folder that it was copied from."""
+        return self.root / "origin.json"
+
+    @property
+    def bundles(self) -> Path:
+        """A folder of what it has left for production, numbered."""
+        return self.root / "bundles"
+
+    @property
     def snapshot(self) -> Path:
         """How far it was when its runner last looked."""
         return self.root / "progress.json"
@@ -116,6 +126,11 @@ class Home:
     @property
     def artifacts(self) -> Path:
         return self.root / "artifacts"
+
+    @property
+    def bundles(self) -> Path:
+        """Bundles that were downloaded, by identity."""
+        return self.root / "bundles"
 
     def study(self, name: str) -> StudyFolder:
         """The folder of the study `name`, which cannot lie outside the home.

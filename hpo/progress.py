@@ -28,6 +28,7 @@ class Progress:
         failure: why the study cannot go on; `None` if it can.
         spent: in all runs.
         ended_by: why the study was over before its number of trials; empty if it was not.
+        workers, nodes, gpus: in use now; a run without Ray has one worker.
     """
 
     stage: StageName
@@ -41,6 +42,9 @@ class Progress:
     failure: InstanceOf[HpoError] | None
     spent: Spending
     ended_by: str
+    workers: int = 0
+    nodes: int = 0
+    gpus: float = 0.0
 
     @property
     def finished(self) -> int:

@@ -35,6 +35,19 @@ class Decision(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Saved:
+    """What a trial has saved in a store that is not on this machine.
+
+    Args:
+        prefix: where, below what is the trial's; new each time.
+        files: their paths below the prefix.
+    """
+
+    prefix: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TrialSpec:
     """One trial as handed to a worker.
 
@@ -43,6 +56,7 @@ class TrialSpec:
         config: the concrete config, as JSON.
         seed: derived from the study's seed and `number`; in [0, 2**31).
         lease: tells two executions of one number apart; results under an old lease are ignored.
+        saved: what earlier executions have saved, where checkpoints are in a store.
         refit: steps to train for on training and validation rows together; `None`: as usual.
     """
 
@@ -50,6 +64,7 @@ class TrialSpec:
     config: Mapping[str, Json]
     seed: int
     lease: str
+    saved: Saved | None = None
     refit: int | None = None
 
 

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from hpo import frozen
 from hpo.budget import BudgetSettings
+from hpo.checkpoints import Checkpoints
 from hpo.home import StudyFolder
 from hpo.records import StageName, TrialRecord
 from hpo.search import grid
@@ -45,6 +46,7 @@ class Opened:
 
     Args:
         record: its own, open for writing.
+        checkpoints: what its trials have saved.
         asked: trials after which no more are opened; `None`: none such number.
         total: trials there will be at most, for people; `None` if unknown.
         seed: of a trial, by its number.
@@ -56,6 +58,7 @@ class Opened:
     name: StageName
     study: Study
     record: Record
+    checkpoints: Checkpoints
     source: Source
     budget: BudgetSettings
     asked: int | None
@@ -77,6 +80,10 @@ class Stage(ABC):
     @abstractmethod
     def open(self) -> Opened:
         """Opens it for the one process that writes its record."""
+
+    @abstractmethod
+    def checkpoints(self) -> Checkpoints:
+        """What its trials have saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +113,13 @@ class Search(Stage):
             name="search",
             study=study,
             record=record,
+            checkpoints=self.checkpoints(),
             source=draws,
             budget=study.file.budget,
             asked=search.trials,
             total=None if total == math.inf else int(total),
             seed=lambda number: derive(search.seed, "trial", number),
         )
+
+    def checkpoints(self) -> Checkpoints:
+        return frozen.open_checkpoints(self.folder)

@@ -20,6 +20,7 @@ from hpo.records import Json, TrialRecord, best_trials
 from hpo.report import report
 from hpo.report.kept import Kept, read_kept, write_kept
 from hpo.result import StudyResult
+from hpo.reuse import bundling
 from hpo.runner import Runner, Worked
 from hpo.search import samplers
 from hpo.search.importance import importances
@@ -169,7 +170,9 @@ def keep_best(study: Study, folder: StudyFolder, progress: Progress) -> None:
 def finish(
     study: Study, folder: StudyFolder, searched: Worked, final: FinalWorked | None
 ) -> Kept | None:
-    """Writes the best config and the report; test metrics are computed here and nowhere else.
+    """Writes the best config, the report and, once the study is done, its bundle.
+
+    Test metrics are computed here and nowhere else.
 
     Raises:
         StudyFailed: the study is done and no trial is complete, or no run of its final stage.
@@ -193,6 +196,7 @@ def finish(
         curves, important = record.curves(), importances(record, study.space)
     spent = progress.spent + (final.progress.spent if final else Spending())
     report.end(study, folder, trials, kept, curves, important, spent, progress.ended_by)
+    bundling.leave(study, folder, kept)
     return kept
 
 

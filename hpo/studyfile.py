@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 
 from hpo import trainable as trainables
 from hpo.budget import BudgetSettings
+from hpo.checkpoints import place_mistake
 from hpo.errors import InputError, Mistake, Place, StudyFileError, TrainableError
 from hpo.execute.settings import ResourceSettings
 from hpo.finalists import FinalSettings
@@ -93,6 +94,12 @@ class StudyFile(Settings):
         "default",
         description='where the record is: "default" is a file in the home folder; or '
         "postgresql://USER@HOST/DATABASE, the password in PGPASSWORD or ~/.pgpass",
+    )
+    checkpoints: str = Field(
+        "default",
+        description='where running trials save what they need to go on: "default" is the home '
+        "folder, or what the service was started with; or a folder that all nodes share, or "
+        "s3://BUCKET/PATH or gs://BUCKET/PATH, credentials in the environment",
     )
     tracking: TrackingSettings = TrackingSettings()
 
@@ -296,6 +303,9 @@ def _search(document: Document, file: StudyFile, space: Space) -> list[Mistake]:
     storage = storage_mistake(file.storage)
     if storage is not None:
         found.append((("storage",), storage))
+    checkpoints = place_mistake(file.checkpoints)
+    if checkpoints is not None:
+        found.append((("checkpoints",), checkpoints))
     return [Mistake(document.place(path), dotted(path), message) for path, message in found]
 
 

@@ -1,7 +1,8 @@
 """A training loop of one's own, searched by hpo: two interleaved half moons and a small net.
 
 hpo asks three things of it: a config as a Pydantic model, the signature `(config, trial)`, and a
-report after each epoch. Everything else is plain PyTorch.
+report after each epoch. `hpo.model` says how the net of its `model.safetensors` is built, so that
+it can be loaded and served. Everything else is plain PyTorch.
 """
 
 from __future__ import annotations
@@ -33,6 +34,13 @@ class Config(BaseModel):
     epochs: int = Field(15, ge=1)
 
 
+def build(config: Config) -> nn.Module:
+    """The net of a config: from points [N, 2] to scores [N, 2]."""
+    activation = nn.ReLU() if config.activation == "relu" else nn.Tanh()
+    return nn.Sequential(nn.Linear(2, config.width), activation, nn.Linear(config.width, 2))
+
+
+@hpo.model(build, inputs=(2,))
 def train(config: Config, trial: hpo.Trial) -> dict[str, float]:
     """Trains one net and returns what it reached on the validation points."""
     torch.manual_seed(trial.seed)
@@ -40,8 +48,7 @@ def train(config: Config, trial: hpo.Trial) -> dict[str, float]:
     points, labels = half_moons(600, seed=0)
     train_x, train_y, val_x, val_y = points[:400], labels[:400], points[400:], labels[400:]
 
-    activation = nn.ReLU() if config.activation == "relu" else nn.Tanh()
-    net = nn.Sequential(nn.Linear(2, config.width), activation, nn.Linear(config.width, 2))
+    net = build(config)
     # Without momentum the optimizer has no state, so the weights are all there is to save.
     optimizer = torch.optim.SGD(
         net.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
@@ -82,12 +89,12 @@ def save(net: nn.Module, epoch: int, metrics: dict[str, float], folder: Path) ->
     """One file, moved into place, so that a crash leaves either the old one or the new one."""
     facts = {"epoch": json.dumps(epoch), "metrics": json.dumps(metrics)}
     save_file(net.state_dict(), folder / "net.tmp", facts)
-    (folder / "net.tmp").replace(folder / "net.safetensors")
+    (folder / "net.tmp").replace(folder / "model.safetensors")
 
 
 def resume(net: nn.Module, folder: Path) -> tuple[int, dict[str, float]]:
     """Loads what `save` left: epoch and metrics; 0 and nothing if the trial starts."""
-    file = folder / "net.safetensors"
+    file = folder / "model.safetensors"
     if not file.exists():
         return 0, {}
     net.load_state_dict(load_file(file))

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from postgres import postgres
+from s3 import s3
 
 from hpo.execute import ray_tune  # sets what Ray must know before it is imported
 from hpo.home import Home
@@ -17,7 +18,7 @@ TESTS = Path(__file__).parent
 
 WriteStudy = Callable[..., Path]
 
-__all__ = ["postgres"]
+__all__ = ["postgres", "s3"]
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ LAYERS = [
     ["hpo.runner"],
     ["hpo.engine", "hpo.held_out", "hpo.publishing", "hpo.watch"],
     ["hpo.result"],
+    ["hpo.reuse"],
     ["hpo.report"],
     ["hpo.coordinator"],
     ["hpo.final", "hpo.stage"],
@@ -29,7 +30,7 @@ LAYERS = [
     ["hpo.studyfile", "hpo.schema"],
     ["hpo.search", "hpo.execute", "hpo.track", "hpo.train"],
     ["hpo.trainable"],
-    ["hpo.bundle", "hpo.space"],
+    ["hpo.bundle", "hpo.checkpoints", "hpo.space"],
     [
         *("hpo.records", "hpo.home", "hpo.metric_log", "hpo.seeds", "hpo.settings"),
         *("hpo.assignments", "hpo.budget", "hpo.endings", "hpo.guards", "hpo.ledger"),
@@ -47,6 +48,7 @@ HOLDERS = {
     "torch": ["hpo.train"],
     "ray": ["hpo.execute", "hpo.service"],
     "mlflow": ["hpo.track"],
+    "upath": ["hpo.checkpoints"],
 }
 TRAIN_NEEDS = {"torch", "numpy", "pydantic", "pydantic_core", "safetensors"}
 TRAIN_NEEDS_LATE = {"sklearn", "pandas", "pyarrow"}

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from hpo.records import Json, Objective
+from hpo.records import Json, Objectives
 from hpo.settings import Settings
 
 
@@ -32,6 +32,12 @@ class Spread(Settings):
         n, mean = len(self.values), self.mean
         squares = math.fsum((value - mean) ** 2 for value in self.values)
         return math.sqrt(squares / (n - 1)) if n > 1 else 0.0
+
+    def __str__(self) -> str:
+        n = len(self.values)
+        if n == 1:
+            return f"{self.mean:.4g} (n = 1)"
+        return f"{self.mean:.4g} ± {self.standard_deviation / math.sqrt(n):.2g} (n = {n})"
 
 
 class Provenance(Settings):
@@ -61,9 +67,12 @@ class Contents(Settings):
         config: it, ready for the trainable's own Pydantic model.
         derived: what follows from it, by dotted path.
         space: that was searched.
-        objective: that chose it.
-        seeds: `trial.seed` of each run that the metrics are from; the weights are of the first.
-        validation, test: metrics of those runs.
+        objectives: that chose it.
+        seeds: `trial.seed` of each run that the metrics are from.
+        validation: final metrics of those runs, by name.
+        test: their test metrics.
+        refit: whether the weights are of one more run, on training and validation rows together,
+            of which there are no metrics; otherwise they are of the first of those runs.
     """
 
     schema_version: Literal[1] = 1
@@ -74,8 +83,9 @@ class Contents(Settings):
     config: dict[str, Any]
     derived: dict[str, float] = Field(default_factory=dict)
     space: Json
-    objective: Objective
+    objectives: Objectives = Field(min_length=1)
     seeds: tuple[int, ...] = Field(min_length=1)
     validation: dict[str, Spread]
     test: dict[str, Spread] = Field(default_factory=dict)
+    refit: bool = False
     provenance: Provenance

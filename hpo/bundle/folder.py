@@ -93,6 +93,22 @@ def write_bundle(folder: Path, contents: Contents, study: str, weights: Path | N
     return Bundle(folder, manifest.identity, contents)
 
 
+def newest(bundles: Path) -> Path | None:
+    """The newest of a folder of bundles, not opened yet; `None` if there is none."""
+    numbers = _numbers(bundles)
+    return bundles / f"{max(numbers):04d}" if numbers else None
+
+
+def numbered(bundles: Path) -> Path:
+    """Where the next of them goes."""
+    return bundles / f"{max(_numbers(bundles), default=0) + 1:04d}"
+
+
+def _numbers(bundles: Path) -> list[int]:
+    names = [path.name for path in bundles.iterdir()] if bundles.is_dir() else []
+    return [int(name) for name in names if name.isdecimal()]
+
+
 def _make_durable(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())

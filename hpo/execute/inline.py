@@ -16,6 +16,7 @@ def run(setup: Setup, coordinator: Supervised) -> None:
     There is one process and nobody to place it: the study's `resources` do not apply.
     """
     setup = replace(setup, isolate=False, capture=False, heartbeat_seconds=None, memory_limit=1.0)
+    coordinator.began(WORKER, "")
     try:
         work(setup, trainables.load(setup.trainable, setup.folder), coordinator, WORKER)
     finally:

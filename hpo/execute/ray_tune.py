@@ -7,38 +7,28 @@ not configs: a worker takes trials from the coordinator until none are left.
 from __future__ import annotations
 
 import logging
-import math
 import os
 import tempfile
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
-
-# Ray reads these when it is imported.
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the old output can be switched off, the new one cannot
-os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
-os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
-# On Linux Ray takes the machine's outward address even when told 127.0.0.1, and then every server
-# of its own listens on all interfaces. This is the switch by which it stays on loopback elsewhere.
-os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
-# Workers watch the memory themselves: Tune ends with an exception when Ray kills one of them.
-os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")
 
 import ray
 from ray import tune
 from ray.exceptions import RayError
 from ray.tune.error import TuneError
-from ray.tune.search import Searcher
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from hpo import trainable as trainables
 from hpo.errors import ResourceError
+from hpo.execute import nodes
 from hpo.execute.settings import ResourceSettings
-from hpo.execute.worker import Channel, Setup, Supervised, work
+from hpo.execute.supervision import Workers
+from hpo.execute.tickets import Tickets, Wanted
+from hpo.execute.worker import Channel, Setup, work
 
 log = logging.getLogger(__name__)
 
@@ -103,43 +93,11 @@ def joined(code: Path) -> Iterator[None]:
         ray.shutdown()
 
 
-def count_workers(settings: ResourceSettings) -> int:
-    """How many workers the study gets.
-
-    Raises:
-        ResourceError: the cluster has not what the study asks for.
-    """
-    have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    cpus, gpus = int(have.get("CPU", 0)), have.get("GPU", 0.0)
-    if settings.gpus > gpus:
-        raise ResourceError(
-            f"resources.gpus asks for {settings.gpus:g} a worker, this machine has {gpus:g}",
-            "set resources.gpus to 0, or run where there is a GPU",
-        )
-    if settings.gpus > 1 and settings.gpus != int(settings.gpus):
-        raise ResourceError(
-            f"resources.gpus above 1 must be whole, got {settings.gpus:g}",
-            "a GPU is shared by fractions below 1",
-        )
-    fit = cpus // settings.cpus
-    if settings.gpus:
-        # 1 // 0.1 is 9 in floating point.
-        on_one = math.floor(1 / settings.gpus + 1e-9)
-        fit = min(fit, on_one * int(gpus) if settings.gpus < 1 else int(gpus // settings.gpus))
-    wanted = settings.workers or max(fit, 1)
-    if wanted > fit:
-        raise ResourceError(
-            f"{wanted} workers with {settings.cpus} CPUs and {settings.gpus:g} GPUs each do not fit"
-            f" on {cpus} CPUs and {gpus:g} GPUs",
-            f"set resources.workers to {fit} or leave it out" if fit else "ask for less a worker",
-        )
-    return wanted
-
-
 def start_coordinator(kind: type[C], stage: Any) -> C:
     """Starts the coordinator as an actor; what comes back behaves like the coordinator itself.
 
-    It is restarted from the record when its process dies, and calls in flight are sent again.
+    It runs on this node, where the home folder is. It is restarted from the record when its process
+    dies, and calls in flight are sent again.
     """
 
     class Restartable(kind):  # type: ignore[misc, valid-type]
@@ -150,7 +108,12 @@ def start_coordinator(kind: type[C], stage: Any) -> C:
     # Workers that wait for a draw have a thread of their own: reports go on meanwhile.
     actor = (
         ray.remote(concurrency_groups={_ASKING: 1})(Restartable)  # type: ignore[call-overload]
-        .options(num_cpus=0, max_restarts=-1, max_task_retries=-1)
+        .options(
+            num_cpus=0,
+            max_restarts=-1,
+            max_task_retries=-1,
+            scheduling_strategy=NodeAffinitySchedulingStrategy(nodes.here(), soft=False),
+        )
         .remote(stage)
     )
     return cast(C, Remote(actor))
@@ -177,16 +140,20 @@ class Remote:
         return Remote, (self._actor,)
 
 
-def run(setup: Setup, settings: ResourceSettings, workers: int, coordinator: Any) -> None:
-    """Keeps `workers` workers at work; returns when no trial is left or the study was stopped.
+def run(setup: Setup, settings: ResourceSettings, coordinator: Any) -> None:
+    """Keeps workers at work; returns when no trial is left or the study was stopped.
 
     What Tune says meanwhile goes to the study's engine log.
     """
-    resources = {"cpu": settings.cpus, "gpu": settings.gpus}
     setup = replace(
         setup,
         heartbeat_seconds=settings.heartbeat_seconds,
         memory_limit=settings.memory_limit,
+    )
+    seat = Seat(
+        home=nodes.here(),
+        shipped="working_dir" in ray.get_runtime_context().runtime_env,
+        cpus=settings.cpus,
     )
     watched = Workers(coordinator, min(WATCH_S, settings.heartbeat_seconds / 2))
     with (
@@ -198,11 +165,12 @@ def run(setup: Setup, settings: ResourceSettings, workers: int, coordinator: Any
     ):
         tune.Tuner(
             tune.with_resources(
-                partial(_worker, setup=setup, cpus=settings.cpus, coordinator=coordinator),
-                resources,
+                partial(_worker, setup=setup, seat=seat, coordinator=coordinator),
+                _placement(settings, None if setup.checkpoints.is_shared else seat.home),
             ),
             tune_config=tune.TuneConfig(
-                search_alg=Tickets(coordinator), num_samples=-1, max_concurrent_trials=workers
+                search_alg=Tickets(coordinator, Wanted(settings, setup.checkpoints)),
+                num_samples=-1,
             ),
             run_config=tune.RunConfig(
                 name="workers",
@@ -214,84 +182,39 @@ def run(setup: Setup, settings: ResourceSettings, workers: int, coordinator: Any
         ).fit()
 
 
-class Tickets(Searcher):
-    """Hands Tune one ticket for every worker that should be there."""
-
-    def __init__(self, coordinator: Supervised) -> None:
-        super().__init__(metric="none", mode="min")
-        self.coordinator = coordinator
-
-    def suggest(self, trial_id: str) -> Any:
-        if self.coordinator.work_left():
-            return {"worker": trial_id}
-        return Searcher.FINISHED if self.coordinator.finished() else None
-
-    def on_trial_complete(
-        self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
-    ) -> None:
-        """Nothing to learn from a worker's end; `Workers` tells the coordinator."""
-
-    def save(self, checkpoint_path: str) -> None:
-        """Nothing to save: the record is the truth."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore."""
+def _placement(settings: ResourceSettings, node: str | None) -> tune.PlacementGroupFactory:
+    """What a worker needs, and the node that it must be on, if any."""
+    bundle = {"CPU": settings.cpus, "GPU": settings.gpus}
+    if node is None:
+        return tune.PlacementGroupFactory([bundle])
+    return tune.PlacementGroupFactory([bundle], bundle_label_selector=[{"ray.io/node-id": node}])
 
 
-class Workers(tune.Callback):
-    """Tells the coordinator which workers ended, and kills those that it gives up.
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """What a worker must know of the cluster.
 
-    Use as a context manager around the run.
+    Args:
+        home: the node that has the study's folder.
+        shipped: whether Ray brought the study file's folder to every node.
+        cpus: of the worker.
     """
 
-    def __init__(self, coordinator: Supervised, every_seconds: float) -> None:
-        self._coordinator = coordinator
-        self._every_seconds = every_seconds
-        self._alive: dict[str, Any] = {}
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="hpo-workers", daemon=True)
-
-    def __reduce__(self) -> tuple[type[Workers], tuple[Supervised, float]]:
-        return Workers, (
-            self._coordinator,
-            self._every_seconds,
-        )  # Tune writes down what it was given
-
-    def __enter__(self) -> Workers:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._alive[trial.trial_id] = trial
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._alive.pop(trial.trial_id, None)
-        self._coordinator.worker_ended(trial.trial_id, died=False)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._alive.pop(trial.trial_id, None)
-        self._coordinator.worker_ended(trial.trial_id, died=True)
-
-    def _watch(self) -> None:
-        while not self._over.wait(self._every_seconds):
-            alive = dict(self._alive)
-            try:
-                for worker in self._coordinator.overdue(list(alive)):
-                    actor = alive[worker].temporary_state.ray_actor if worker in alive else None
-                    if actor is not None:
-                        ray.kill(actor)
-            except Exception as error:  # the coordinator is being started again, for example
-                log.info("workers could not be looked after: %s", str(error).splitlines()[0])
+    home: str
+    shipped: bool
+    cpus: int
 
 
-def _worker(config: dict[str, Any], setup: Setup, cpus: int, coordinator: Channel) -> None:
+def _worker(config: dict[str, Any], setup: Setup, seat: Seat, coordinator: Channel) -> None:
     # Ray sets OMP_NUM_THREADS for its processes; libraries with pools of their own are told here,
     # before the trainable imports them.
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
-        os.environ[variable] = str(cpus)
+        os.environ[variable] = str(seat.cpus)
+    node = nodes.here()
+    setup = replace(setup, sees_study=node == seat.home)
+    if seat.shipped:
+        # Where Ray put what it shipped; Tune has gone to another folder since.
+        setup = replace(setup, folder=Path(os.environ["TUNE_ORIG_WORKING_DIR"]))
+    coordinator.began(config["worker"], node)
     trainable = trainables.load(setup.trainable, setup.folder)
     work(setup, trainable, coordinator, worker=config["worker"])

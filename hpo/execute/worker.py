@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import os
-import sys
-import threading
 import traceback as tracebacks
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hpo.execute import memory
+from hpo.checkpoints import Checkpoints, StoreLost, Working
+from hpo.execute import memory, output
+from hpo.execute.periodically import periodically
 from hpo.home import StudyFolder
-from hpo.records import TIMED_OUT, Decision, Outcome, Report, State, TrialSpec
+from hpo.records import TIMED_OUT, Decision, Outcome, Report, Saved, State, TrialSpec
 from hpo.space import typed
 from hpo.trainable import Trainable, Trial, TrialStopped, check_metrics
 
 
 class Channel(Protocol):
     """A worker's side of the coordinator. Every call may be repeated without harm."""
+
+    def began(self, worker: str, node: str) -> None:
+        """A worker has begun on some node."""
 
     def next_trial(self, worker: str) -> TrialSpec | None:
         """A trial for this worker, which by asking says that it runs none; `None`: none is left."""
@@ -30,6 +33,15 @@ class Channel(Protocol):
         """A sign of life, with the trial that the worker holds, if any."""
 
     def report(self, number: int, lease: str, report: Report) -> Decision: ...
+
+    def saved(self, number: int, lease: str, saved: Saved) -> bool:
+        """Notes what a trial has saved in a store; false if it has gone to another worker."""
+
+    def said(self, number: int, lease: str, output: bytes) -> None:
+        """Keeps what a trial has printed on a node that does not see the study's folder."""
+
+    def store_lost(self, lost: StoreLost) -> None:
+        """Stops the study: its trials can neither begin nor end."""
 
     def finish(self, number: int, lease: str, outcome: Outcome) -> None: ...
 
@@ -42,6 +54,9 @@ class Supervised(Channel, Protocol):
 
     def finished(self) -> bool:
         """Whether no worker will be needed any more."""
+
+    def node_of(self, worker: str) -> str | None:
+        """Where a worker runs, if that is known."""
 
     def worker_ended(self, worker: str, died: bool) -> None:
         """Takes back what the worker held."""
@@ -57,7 +72,9 @@ class Setup:
     Args:
         trainable: as the study file names it.
         folder: of the study file.
-        study: where checkpoints go.
+        study: the study's folder, on the machine that has the record.
+        checkpoints: what its trials have saved.
+        sees_study: whether this worker is on that machine.
         isolate: one trial a process.
         capture: what a trial prints goes to a file in its folder; for processes without a terminal.
         heartbeat_seconds: between two signs of life; `None` where there is nobody to watch.
@@ -67,10 +84,19 @@ class Setup:
     trainable: str
     folder: Path
     study: StudyFolder
+    checkpoints: Checkpoints
+    sees_study: bool = True
     isolate: bool = False
     capture: bool = False
     heartbeat_seconds: float | None = None
     memory_limit: float = 1.0
+
+
+PAUSE_PATIENCE_S = 60.0
+"""How long a store may be away when a trial pauses; somebody waits for the study to stop."""
+
+END_PATIENCE_S = 600.0
+"""How long a store may be away when a trial is complete; all its work would be lost."""
 
 
 class ChannelLost(BaseException):
@@ -83,7 +109,7 @@ def work(setup: Setup, trainable: Trainable, channel: Channel, worker: str) -> N
     with _heartbeat(setup, channel, worker, held), _memory(setup, channel, held):
         while spec := channel.next_trial(worker):
             held[:] = [spec]
-            with _output(setup, spec.number):
+            with _output(setup, spec, channel):
                 outcome = run_trial(setup, trainable, spec, channel)
             if outcome is not None:
                 channel.finish(spec.number, spec.lease, outcome)
@@ -103,13 +129,38 @@ def run_trial(
         ChannelLost: the coordinator did not answer; that is no outcome, the trial runs again.
     """
 
-    def report(report: Report) -> Decision:
+    def note(saved: Saved) -> bool:
         try:
-            return channel.report(spec.number, spec.lease, report)
+            return channel.saved(spec.number, spec.lease, saved)
         except Exception as error:
             raise ChannelLost from error
 
-    trial = Trial(spec, setup.folder, setup.study.checkpoint(spec.number), report)
+    try:
+        with setup.checkpoints.open(spec, note) as working:
+            outcome = _run(setup, trainable, spec, channel, working)
+            if outcome is None:
+                working.save(PAUSE_PATIENCE_S)
+            elif outcome.state is State.COMPLETE:
+                working.save(END_PATIENCE_S)
+            return outcome
+    except StoreLost as lost:
+        channel.store_lost(lost)
+        return None
+
+
+def _run(
+    setup: Setup, trainable: Trainable, spec: TrialSpec, channel: Channel, working: Working
+) -> Outcome | None:
+    def report(report: Report) -> Decision:
+        try:
+            decision = channel.report(spec.number, spec.lease, report)
+        except Exception as error:
+            raise ChannelLost from error
+        if decision is Decision.GO_ON:  # otherwise it is saved when the trainable has returned
+            working.save_if_due()
+        return decision
+
+    trial = Trial(spec, setup.folder, working.folder, report)
     try:
         returned = trainable.run(typed(trainable.config_type, dict(spec.config)), trial)
         if trial.stopped is not None:  # code that catches everything caught this, too
@@ -133,7 +184,7 @@ def _heartbeat(
         spec = next(iter(held), None)
         channel.alive(worker, spec.number if spec else None, spec.lease if spec else "")
 
-    with _every(setup.heartbeat_seconds, beat):
+    with periodically(beat, setup.heartbeat_seconds):
         yield
 
 
@@ -152,49 +203,17 @@ def _memory(setup: Setup, channel: Channel, held: Sequence[TrialSpec]) -> Iterat
         if spec in held:
             os._exit(1)
 
-    with _every(memory.LOOK_SECONDS if setup.memory_limit < 1 else None, look):
+    with periodically(look, memory.LOOK_SECONDS if setup.memory_limit < 1 else None):
         yield
 
 
-@contextmanager
-def _every(seconds: float | None, do: Callable[[], None]) -> Iterator[None]:
-    """Does something again and again, from a thread of its own."""
-    over = threading.Event()
-
-    def run() -> None:
-        while not over.wait(seconds):
-            with suppress(Exception):  # a coordinator that is being started again; next time, then
-                do()
-
-    if seconds is not None:
-        threading.Thread(target=run, name="hpo-watch-worker", daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
-
-
-@contextmanager
-def _output(setup: Setup, number: int) -> Iterator[None]:
+def _output(setup: Setup, spec: TrialSpec, channel: Channel) -> AbstractContextManager[None]:
+    """Has what the trial prints kept in its folder."""
     if not setup.capture:
-        yield
-        return
-    path = setup.study.output(number)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The descriptors themselves, so that loggers set up in one trial go on in the next, and so that
-    # what C libraries and child processes say is here, too.
-    kept = [os.dup(descriptor) for descriptor in (1, 2)]
-    try:
-        with path.open("ab", buffering=0) as file:
-            for descriptor in (1, 2):
-                os.dup2(file.fileno(), descriptor)
-        yield
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        for descriptor, old in zip((1, 2), kept, strict=True):
-            os.dup2(old, descriptor)
-            os.close(old)
+        return nullcontext()
+    if setup.sees_study:
+        return output.to_file(setup.study.output(spec.number))
+    return output.sent(lambda said: channel.said(spec.number, spec.lease, said))
 
 
 _STOPPED: dict[Decision, Callable[[], Outcome | None]] = {

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from hpo import frozen
 from hpo.budget import BudgetSettings
+from hpo.checkpoints import Checkpoints
 from hpo.final.plan import Plan, read_plan
 from hpo.home import StudyFolder
 from hpo.records import TrialRecord
@@ -39,6 +40,7 @@ class Final(Stage):
             name="final",
             study=study,
             record=record,
+            checkpoints=self.checkpoints(),
             source=Repeats(record, plan),
             # What the search may spend is spent; a final stage that stops half way says nothing.
             budget=BudgetSettings(
@@ -50,6 +52,9 @@ class Final(Stage):
             refit=lambda number: plan.runs[number].refit,
             keeps_all=True,
         )
+
+    def checkpoints(self) -> Checkpoints:
+        return frozen.open_checkpoints(self.parent, "final")
 
 
 class Repeats:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from hpo.budget import Spending
+from hpo.bundle import newest
 from hpo.files import write_atomically
 from hpo.home import StudyFolder
 from hpo.progress import Progress
@@ -51,7 +53,7 @@ def page(
         final=kept.final if kept else None,
         runs=None if final is None or over else (final.finished, final.total),
     )
-    return study_page(summary, text, folder.report)
+    return replace(study_page(summary, text, folder.report), bundle=newest(folder.bundles))
 
 
 def end(

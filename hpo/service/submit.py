@@ -7,6 +7,7 @@ from pathlib import Path
 from hpo import frozen, studyfile
 from hpo.errors import InputError
 from hpo.home import Home
+from hpo.reuse.provenance import remember_origin
 from hpo.service import shipping
 from hpo.service.jobs import Jobs
 from hpo.service.queue import Queue
@@ -26,6 +27,7 @@ def submit(path: str | Path, home: Home, priority: int = 0, extend: bool = False
     folder = home.study(study.name)
     # The study as it will be run: in the folder that was shipped.
     shipping.unpack(shipment, folder.code)
+    remember_origin(study.folder, folder, home.root)
     shipped = studyfile.load(folder.code / studyfile.locate(path).name)
     frozen.freeze(shipped, home, extend)
     if Queue(home).put(study.name, priority):

@@ -67,6 +67,9 @@ class StudyPage:
         time: Unix time in seconds of the newest of this in the record, so that the same page
             published twice is the same.
         artifacts: a folder of files to show; those changed since the last call are copied.
+        bundle: the newest of the study's bundles, a folder that never changes; copied once, to
+            `bundle/NUMBER`.
+        final: whether the final stage has begun.
     """
 
     description: str
@@ -76,6 +79,8 @@ class StudyPage:
     spent: Spending = field(default_factory=Spending)
     time: float = 0.0
     artifacts: Path | None = None
+    final: bool = False
+    bundle: Path | None = None
 
 
 class Tracker(ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import posixpath
@@ -18,9 +19,24 @@ MAX_KEY_CHARS = 250
 MAX_PARAM_CHARS = 6000
 MAX_TAG_CHARS = 8000
 
+RUN_NAME = "mlflow.runName"
+
 BEST = "hpo.best."  # tags about the best trial start with this
-SECONDS = "hpo.seconds"
+
+STUDY_ID = "hpo.study_id"
+
+# Of a trial, as tags.
 STAGE = "hpo.stage"
+CONFIG = "hpo.config"
+OUTCOME = "hpo.outcome"
+REASON = "hpo.reason"
+
+# Of a trial that has ended, as metrics, so that tables sort them as numbers. Only a complete trial
+# has a VALUE, the first objective: sorted by it, a pruned one that once looked better comes later.
+VALUE = "hpo.value"
+STEPS = "hpo.steps"
+SECONDS = "hpo.seconds"
+ONE_A_TRIAL = (VALUE, STEPS, SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +102,8 @@ def ended(trial: TrialRecord) -> float:
 def trial_points(page: TrialPage, objectives: Objectives, after_step: int = 0) -> list[Point]:
     """The metrics of a trial beyond `after_step`, and its final metrics if it has ended.
 
-    Among the latter are all objectives, and the seconds that workers spent on it.
+    Among the latter are all objectives, how many steps it took, and the seconds that workers spent
+    on it.
 
     A final metric stands at the last step. Where that step has another value of the same name, as
     when a trainable returns its best epoch, it stands one step later: the newest value is the one
@@ -102,6 +119,9 @@ def trial_points(page: TrialPage, objectives: Objectives, after_step: int = 0) -
     if is_final(trial):
         finals = dict(trial.metrics)
         finals |= {o.metric: v for o, v in zip(objectives, trial.values, strict=False)}
+        if trial.state is State.COMPLETE and trial.values:
+            finals[VALUE] = trial.values[0]
+        finals[STEPS] = trial.steps
         if trial.seconds:
             finals[SECONDS] = trial.seconds
         last = page.reports[-1] if page.reports else None
@@ -117,42 +137,63 @@ def trial_points(page: TrialPage, objectives: Objectives, after_step: int = 0) -
 
 
 def trial_tags(card: StudyCard, page: TrialPage) -> dict[str, str]:
-    """Tags that identify a trial's run; they never change."""
-    number = f"{page.trial.number:06d}"
-    final = card.stage == "final"
+    """Tags of a trial's run from its beginning."""
+    trial = page.trial
     return {
-        "mlflow.runName": f"{card.name}-final-{number}" if final else f"{card.name}-{number}",
+        RUN_NAME: _run_name(card, trial),
         "hpo.study": card.name,
+        "hpo.trial": f"{trial.number:06d}",
         STAGE: card.stage,
-        "hpo.trial": number,
+        CONFIG: config_digest(trial.config),
         **{key(f"hpo.{name}"): text for name, text in page.labels.items()},
     }
 
 
-def outcome_tags(trial: TrialRecord) -> dict[str, str]:
-    tags = {"hpo.outcome": str(trial.state)}
+def outcome_tags(card: StudyCard, trial: TrialRecord) -> dict[str, str]:
+    """How a trial ended: as tags, and in the name of its run, which every list and chart shows."""
+    how = str(trial.state).replace("_", " ")
+    if trial.state is State.COMPLETE:
+        how = ", ".join(f"{value:.4g}" for value in trial.values)
+    tags = {RUN_NAME: f"{_run_name(card, trial)} {how}", OUTCOME: str(trial.state)}
     if trial.reason:
-        tags["hpo.reason"] = cut(trial.reason, MAX_TAG_CHARS)
+        tags[REASON] = cut(trial.reason, MAX_TAG_CHARS)
     if trial.same_as is not None:
         tags["hpo.same_as"] = f"{trial.same_as:06d}"
     return tags
 
 
+def _run_name(card: StudyCard, trial: TrialRecord) -> str:
+    stage = "" if card.stage == "search" else f"{card.stage}-"
+    return f"{card.name}-{stage}{trial.number:06d}"
+
+
+def config_digest(config: Mapping[str, Json]) -> str:
+    """Names a config in eight characters: runs of the same one have the same."""
+    text = json.dumps(config, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 def study_tags(card: StudyCard) -> dict[str, str]:
-    """Tags of the study's run; `hpo.study_id` identifies it."""
+    """Tags of the study's run; `STUDY_ID` identifies it."""
     return {
-        "mlflow.runName": card.name,
+        RUN_NAME: card.name,
         "hpo.study": card.name,
-        "hpo.study_id": card.id,
+        STUDY_ID: card.id,
         "hpo.objective": ",".join(objective.metric for objective in card.objectives),
         "hpo.direction": ",".join(objective.direction for objective in card.objectives),
     }
 
 
-def progress_tags(page: StudyPage, objectives: Objectives) -> dict[str, str]:
-    """How far the study is, and its best trials: tags, since params could not follow a new best."""
+def progress_tags(page: StudyPage, objectives: Objectives, links: str = "") -> dict[str, str]:
+    """How far the study is, and its best trials: tags, since params could not follow a new best.
+
+    Args:
+        links: Markdown that goes below the description's first paragraph; the UI folds away what
+            is further down.
+    """
+    first, _, rest = page.description.partition("\n\n")
     tags = {
-        "mlflow.note.content": cut(page.description, MAX_TAG_CHARS),
+        "mlflow.note.content": cut("\n\n".join(filter(None, (first, links, rest))), MAX_TAG_CHARS),
         "hpo.finished": str(page.finished),
     }
     if len(objectives) > 1:
@@ -163,6 +204,15 @@ def progress_tags(page: StudyPage, objectives: Objectives) -> dict[str, str]:
         for name, value in flatten(best.params).items():
             tags[key(f"{BEST}{name}")] = value
     return tags
+
+
+BUNDLE_TAG = "hpo.bundle"
+"""The identity of the newest bundle, once it is there."""
+
+
+def bundle_path(bundle: Path) -> str:
+    """Where a bundle lies among the artifacts of the study's run."""
+    return f"bundle/{bundle.name}"
 
 
 def curve_points(page: StudyPage) -> list[Point]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from hpo.bundle import read_manifest
 from hpo.records import StudyCard
 from hpo.track import contents
 from hpo.track.base import Ending, StudyPage, Tracker, TrialPage
@@ -80,7 +81,7 @@ class MemoryTracker(Tracker):
         run.log(contents.trial_points(page, self._card.objectives, run.step))
         run.step = max(run.step, *(report.step for report in page.reports), 0)
         if contents.is_final(trial):
-            run.tags |= contents.outcome_tags(trial)
+            run.tags |= contents.outcome_tags(self._card, trial)
             if page.traceback:
                 run.artifacts["traceback.txt"] = page.traceback
             run.ended = str(trial.state)
@@ -92,6 +93,11 @@ class MemoryTracker(Tracker):
         run.log(contents.curve_points(page) + contents.spent_points(page))
         for path in contents.files(page.artifacts):
             run.artifacts[path.name] = path.read_text(errors="replace")
+        if page.bundle is not None:
+            run.tags[contents.BUNDLE_TAG] = read_manifest(page.bundle).identity
+            for path in contents.files(page.bundle):
+                name = f"{contents.bundle_path(page.bundle)}/{path.name}"
+                run.artifacts[name] = path.read_text(errors="replace")
 
     def finish(self, ending: Ending) -> None:
         if self._search is None:

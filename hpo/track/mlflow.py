@@ -7,18 +7,17 @@ last, so a child that has ended is complete.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from hpo.bundle import read_manifest
 from hpo.records import State, StudyCard
-from hpo.track import contents, sqlite
+from hpo.track import addresses, batches, contents, sqlite, views
+from hpo.track.addresses import Addresses
 from hpo.track.base import Ending, StudyPage, Tracker, TrialPage
 
 if TYPE_CHECKING:
@@ -37,15 +36,10 @@ ENVIRONMENT = {
 
 # Without them the UI takes the experiment for one about language models, and hides the curves.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-TRAINING_VIEW = "workflowType=machine_learning"
-
-# MLflow's limits for one log_batch (mlflow.utils.validation).
-MAX_ENTITIES = 1000
-MAX_PARAMS = 100
-MAX_TAGS = 100
+NOTE_TAG = "mlflow.note.content"
 
 # Any other: FAILED. Being pruned is no failure, and MLflow shows KILLED with the same red cross as
-# FAILED; the tag hpo.outcome tells pruned and complete trials apart.
+# FAILED; the run's name and the tag hpo.outcome tell pruned and complete trials apart.
 ENDED = {State.COMPLETE: "FINISHED", State.PRUNED: "FINISHED"}
 STUDY_ENDED = {Ending.DONE: "FINISHED", Ending.STOPPED: "KILLED", Ending.FAILED: "FAILED"}
 
@@ -60,6 +54,7 @@ class _Child:
     step: int = 0
     ended: bool = False
     outcome: bool = False  # whether its tags are there already
+    data: bool = False  # whether its inputs are
     params: set[str] = field(default_factory=set)  # those logged: MLflow refuses another value
 
 
@@ -89,18 +84,22 @@ class MlflowTracker(Tracker):
         self._unsure = False
         self._curve_step = -1
         self._best_tags: set[str] = set()
+        self._bundle: str | None = None
         self._sent: dict[Path, tuple[int, int]] = {}
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        with _quiet():
+        with batches.quiet():
             self._client = self._connect()
             self._experiment = self._find_experiment()
             self._parent = self._find_parent()
+            self._addresses = Addresses(self._experiment, self._parent)
             self._url = self._address()
             if card.stage == "search":
                 self._client.log_text(self._parent, card.file_text, "study.yaml")
                 self._client.log_text(self._parent, json.dumps(card.space, indent=2), "space.json")
+                batches.log_data(self._client, self._parent, card.data)
             self._find_children()
+            self._guide()
         return frozenset(number for number, child in self._children.items() if child.ended)
 
     def present(self) -> bool:
@@ -108,7 +107,7 @@ class MlflowTracker(Tracker):
 
         if self._database and sqlite.is_replaced(self._database):
             return False
-        with _quiet():
+        with batches.quiet():
             try:
                 parent = self._client.get_run(self._parent)
             except MlflowException as error:
@@ -121,7 +120,7 @@ class MlflowTracker(Tracker):
         if page.trial.number in self._children:
             return
         unsure, self._unsure = self._unsure, True  # should the answer be lost
-        with _quiet():
+        with batches.quiet():
             self._children[page.trial.number] = self._create_child(page)
         self._unsure = unsure
 
@@ -132,30 +131,36 @@ class MlflowTracker(Tracker):
         child = self._children[trial.number]
         if child.ended:
             return
-        with _quiet():
-            outcome = contents.outcome_tags(trial) if final and not child.outcome else {}
+        with batches.quiet():
+            outcome = (
+                contents.outcome_tags(self._card, trial) if final and not child.outcome else {}
+            )
             points = contents.trial_points(page, self._card.objectives, child.step)
             params = contents.trial_params(page)
             new = {name: value for name, value in params.items() if name not in child.params}
             step = page.reports[-1].step if page.reports else 0
             tags = outcome if final else {STEP_TAG: str(step)} if step > child.step else {}
-            self._log(child.run_id, points, new, tags)
+            batches.log(self._client, child.run_id, points, new, tags)
             child.params.update(new)
             child.step = max(child.step, step)
+            if not child.data:
+                batches.log_data(self._client, child.run_id, self._card.data)
+                child.data = True
             if final:
                 if page.traceback:
                     self._client.log_text(child.run_id, page.traceback, "traceback.txt")
                 status = ENDED.get(trial.state, "FAILED")
-                ended = _milliseconds(contents.ended(trial))
+                ended = batches.milliseconds(contents.ended(trial))
                 self._client.set_terminated(child.run_id, status, ended)
                 child.ended = True
 
     def study_page(self, page: StudyPage) -> None:
         points = contents.curve_points(page)
-        tags = contents.progress_tags(page, self._card.objectives)
-        with _quiet():
+        links = addresses.links(self._addresses, page)
+        tags = contents.progress_tags(page, self._card.objectives, links)
+        with batches.quiet():
             new = [point for point in points if point.step > self._curve_step]
-            self._log(self._parent, new + contents.spent_points(page), {}, tags)
+            batches.log(self._client, self._parent, new + contents.spent_points(page), {}, tags)
             # A new best may come from another branch of the space, with other parameters.
             for name in self._best_tags - tags.keys():
                 self._client.delete_tag(self._parent, name)
@@ -167,18 +172,28 @@ class MlflowTracker(Tracker):
                 if self._sent.get(path) != version:
                     self._client.log_artifact(self._parent, str(path))
                     self._sent[path] = version
+            if page.bundle is not None:
+                self._send_bundle(page.bundle)
 
     def finish(self, ending: Ending) -> None:
-        with _quiet():
+        with batches.quiet():
             if self._unsure:
                 self._remove_doubles()
             if self._card.stage == "search":
                 # Never before its start, though a clock set back meanwhile may say so.
-                now = max(_milliseconds(time.time()), self._parent_started)
+                now = max(batches.milliseconds(time.time()), self._parent_started)
                 self._client.set_terminated(self._parent, STUDY_ENDED[ending], now)
 
     def url(self) -> str | None:
         return self._url
+
+    def _send_bundle(self, bundle: Path) -> None:
+        identity = read_manifest(bundle).identity
+        if identity == self._bundle:
+            return
+        self._client.log_artifacts(self._parent, str(bundle), contents.bundle_path(bundle))
+        self._client.set_tag(self._parent, contents.BUNDLE_TAG, identity)
+        self._bundle = identity
 
     def _connect(self) -> MlflowClient:
         from mlflow import MlflowClient
@@ -198,19 +213,20 @@ class MlflowTracker(Tracker):
         return str(found.experiment_id)
 
     def _find_parent(self) -> str:
-        found = self._search("hpo.study_id", self._card.id)
+        found = self._search(f"tags.`{contents.STUDY_ID}` = '{self._card.id}'")
         if self._card.stage == "final":
             if not found:
                 raise LookupError("the study's own run is not there yet")
             self._unsure = True  # who publishes the search knows whether anyone was cut off
             return str(found[0].info.run_id)
         if len(found) > 1:  # one was asked for, not heard of again, and came up late
-            found.sort(key=lambda run: -len(self._search("mlflow.parentRunId", run.info.run_id)))
+            found.sort(key=lambda run: -len(self._search(_children_of(run.info.run_id))))
             for empty in found[1:]:
                 self._client.delete_run(empty.info.run_id)
         if found:
             run = found[0]
             self._best_tags = {name for name in run.data.tags if name.startswith(contents.BEST)}
+            self._bundle = run.data.tags.get(contents.BUNDLE_TAG)
             if run.info.status != "RUNNING":
                 self._client.update_run(run.info.run_id, "RUNNING")
             else:
@@ -221,37 +237,41 @@ class MlflowTracker(Tracker):
         return str(run.info.run_id)
 
     def _find_children(self) -> None:
+        found = self._search(_children_of(self._parent, self._card.stage))
         # Of two of one trial, one that has ended is whole.
-        for run in sorted(self._runs(), key=lambda run: run.info.status == "RUNNING"):
+        for run in sorted(found, key=lambda run: run.info.status == "RUNNING"):
             run_id, tags = str(run.info.run_id), run.data.tags
+            if "hpo.trial" not in tags:  # somebody else's
+                continue
             number = int(tags["hpo.trial"])
             if number in self._children:
                 self._client.delete_run(run_id)
                 continue
             ended = run.info.status != "RUNNING"
-            step = int(tags.get(STEP_TAG, 0))
-            self._children[number] = _Child(run_id, step, ended, params=set(run.data.params))
+            self._children[number] = _Child(
+                run_id,
+                step=int(tags.get(STEP_TAG, 0)),
+                ended=ended,
+                data=bool(run.inputs and run.inputs.dataset_inputs),
+                params=set(run.data.params),
+            )
 
     def _remove_doubles(self) -> None:
         """Removes runs that were asked for before `start` looked and came up after it."""
-        for run in self._runs():
-            child = self._children.get(int(run.data.tags["hpo.trial"]))
+        for run in self._search(_children_of(self._parent, self._card.stage)):
+            number = run.data.tags.get("hpo.trial")
+            child = None if number is None else self._children.get(int(number))
             if child is not None and child.run_id != run.info.run_id:
                 self._client.delete_run(run.info.run_id)
 
-    def _runs(self) -> list[Run]:
-        """The runs of this stage's trials, oldest first; others may have put theirs beside them."""
-        found = self._search("mlflow.parentRunId", self._parent)
-        return [run for run in found if run.data.tags.get(contents.STAGE) == self._card.stage]
-
-    def _search(self, tag: str, value: str) -> list[Run]:
-        """The runs whose `tag` is `value`, oldest first."""
+    def _search(self, which: str) -> list[Run]:
+        """The runs that MLflow's filter `which` lets through, oldest first."""
         found: list[Run] = []
         token = None
         while True:
             runs = self._client.search_runs(
                 [self._experiment],
-                f"tags.`{tag}` = '{value}'",
+                which,
                 max_results=1000,
                 order_by=["attributes.start_time ASC"],
                 page_token=token,
@@ -264,10 +284,10 @@ class MlflowTracker(Tracker):
     def _create_child(self, page: TrialPage) -> _Child:
         # A trial first seen at its end gets its outcome here and saves a call later.
         final = contents.is_final(page.trial)
-        outcome = contents.outcome_tags(page.trial) if final else {}
+        outcome = contents.outcome_tags(self._card, page.trial) if final else {}
         run = self._client.create_run(
             self._experiment,
-            start_time=_milliseconds(page.trial.started),
+            start_time=batches.milliseconds(page.trial.started),
             tags={
                 "mlflow.parentRunId": self._parent,
                 **contents.trial_tags(self._card, page),
@@ -276,60 +296,35 @@ class MlflowTracker(Tracker):
         )
         return _Child(str(run.info.run_id), outcome=final)
 
-    def _log(
-        self,
-        run_id: str,
-        points: Sequence[contents.Point],
-        params: Mapping[str, str],
-        tags: Mapping[str, str],
-    ) -> None:
-        """Logs everything in as few calls as MLflow allows; the tags last.
+    def _guide(self) -> None:
+        """Sets the view of the trials, and the ways to every study in the experiment's note.
 
-        MLflow writes params, metrics and tags one after another, not at once: a step is marked as
-        published only when its metrics are there.
+        Views of studies that were deleted go.
         """
-        from mlflow.entities import Metric, Param, RunTag
-
-        metrics = [Metric(p.name, p.value, _milliseconds(p.time), p.step) for p in points]
-        to_set = [Param(name, value) for name, value in params.items()]
-        labels = [RunTag(name, value) for name, value in tags.items()]
-        while len(to_set) > MAX_PARAMS or len(metrics) + len(to_set) + len(labels) > MAX_ENTITIES:
-            now, to_set = to_set[:MAX_PARAMS], to_set[MAX_PARAMS:]
-            room = MAX_ENTITIES - len(now)
-            self._client.log_batch(run_id, metrics[:room], now)
-            metrics = metrics[room:]
-        while len(labels) > MAX_TAGS:
-            self._client.log_batch(run_id, metrics, to_set, labels[:MAX_TAGS])
-            metrics, to_set, labels = [], [], labels[MAX_TAGS:]
-        if metrics or to_set or labels:
-            self._client.log_batch(run_id, metrics, to_set, labels)
+        # In this order: of every view that is there, the study is found, too.
+        tags: dict[str, str] = self._client.get_experiment(self._experiment).tags
+        studies = self._search(f"tags.`{contents.STUDY_ID}` != ''")
+        view = views.view(self._card, self._parent)
+        wanted = {view.tag: view.text(self._parent_started)}
+        if addresses.is_ours(tags.get(NOTE_TAG, "")):
+            newest = [
+                (run.data.tags["hpo.study"], Addresses(self._experiment, run.info.run_id))
+                for run in reversed(studies)
+            ]
+            wanted[NOTE_TAG] = addresses.note(newest)
+        for name, value in wanted.items():
+            if tags.get(name) != value:
+                self._client.set_experiment_tag(self._experiment, name, value)
+        for name in views.stale(tags, {run.info.run_id for run in studies}):
+            self._client.delete_experiment_tag(self._experiment, name)
 
     def _address(self) -> str | None:
         if not self._uri.startswith(("http://", "https://")):
             return None
-        root = self._uri.rstrip("/")
-        return f"{root}/#/experiments/{self._experiment}/runs/{self._parent}?{TRAINING_VIEW}"
+        return f"{self._uri.rstrip('/')}/{self._addresses.table(self._card.stage)}"
 
 
-def _milliseconds(seconds: float) -> int:
-    return round(seconds * 1000)
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps MLflow's and its libraries' log lines off the terminal, in this thread alone.
-
-    What goes wrong is raised as well, so nothing is lost by it.
-    """
-    from mlflow.utils import logging_utils
-
-    retries = logging.getLogger("urllib3.connectionpool")
-    if not any(isinstance(each, logging_utils.SuppressLogFilter) for each in retries.filters):
-        retries.addFilter(logging_utils.SuppressLogFilter())
-    in_this_thread: Any = logging_utils.should_suppress_logs_in_thread
-    before = in_this_thread.get()
-    in_this_thread.set(True)
-    try:
-        yield
-    finally:
-        in_this_thread.set(before)
+def _children_of(parent: str, stage: str | None = None) -> str:
+    """MLflow's filter for a study's trials: of all stages, or of one."""
+    which = f"tags.`mlflow.parentRunId` = '{parent}'"
+    return f"{which} and tags.`{contents.STAGE}` = '{stage}'" if stage else which

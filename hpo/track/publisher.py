@@ -140,9 +140,9 @@ class Publisher:
         for trial in changed:
             self._known[trial.number] = self._pending[trial.number] = trial
             self._page_is_old |= contents.is_final(trial)
-        # At the end in any case: what the study came to is known only after its last trial.
-        due = closing or (self._page_is_old and time.monotonic() >= self._page_due)
-        page = self._page if due else None
+        page_is_due = time.monotonic() >= self._page_due
+        # At the end always: what comes after the last trial makes no trial change.
+        page = self._page if closing or (self._page_is_old and page_is_due) else None
         if self._started and not (self._pending or page or closing):
             return True
         if not self._started or not self._tracker.present():

@@ -12,7 +12,7 @@ from pathlib import Path
 from hpo.errors import InputError
 from hpo.home import Home
 from hpo.track import server
-from hpo.track.mlflow import TRAINING_VIEW
+from hpo.track.addresses import TRAINING_VIEW
 
 STOP_TIMEOUT_S = 10.0
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -13,11 +14,16 @@ from hpo.train.config import TrainConfig
 from hpo.train.task import reported_metrics
 from hpo.trainable import Moved, Scale, Trainable, Trial
 
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
 
 class BuiltinTrainer(Trainable):
     """Supervised training of a small network; see `hpo.train.config.TrainConfig`."""
 
     config_type = TrainConfig
+    refits = True
 
     def metrics(self, config: TrainConfig) -> frozenset[str] | None:
         task = config.task()
@@ -43,6 +49,21 @@ class BuiltinTrainer(Trainable):
         from hpo.train.drivers.single import test
 
         return test(config, trial)
+
+    def fingerprint(self, config: TrainConfig, folder: Path) -> Mapping[str, str]:
+        from hpo.train.data import fingerprint
+
+        return fingerprint(config.data, folder)
+
+    def model(self, config: TrainConfig, weights: Path, folder: Path) -> torch.nn.Module:
+        from hpo.train.trained import trained
+
+        return trained(config, weights)
+
+    def example(self, config: TrainConfig, weights: Path, folder: Path) -> np.ndarray:
+        from hpo.train.trained import example
+
+        return example(weights)
 
     def rescale(self, config: Json, to: Scale) -> Moved:
         """The config with another batch size or another number of epochs.

@@ -33,6 +33,7 @@ class Problem:
 
     Args:
         config: with its loss set.
+        refit: see `assemble`.
     """
 
     config: TrainConfig
@@ -40,6 +41,7 @@ class Problem:
     layout: Layout
     device: torch.device
     dtype: torch.dtype
+    refit: int | None = None
 
     def rows(self, arrays: Arrays) -> Rows:
         """A split on the device, in the config's precision."""
@@ -59,18 +61,22 @@ class Problem:
         return self.layout.join(named).to(self.device, self.dtype)
 
 
-def assemble(config: TrainConfig, folder: Path) -> Problem:
+def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Problem:
     """Loads the data and fits model and loss to it.
 
     Args:
         folder: where relative paths count from.
+        refit: epochs to train for on training and validation rows together, at most those of the
+            config, whose schedule holds; `None`: all of them, on the training rows.
 
     Raises:
-        InputError: the data cannot be used, model, loss or batches do not fit them, or there is no
-            such device.
+        InputError: the data cannot be used, model, loss or batches do not fit them, there is no
+            such device, or the config has not so many epochs.
     """
+    if refit is not None and not 1 <= refit <= config.epochs:
+        raise InputError(f"a refit takes 1 to {config.epochs} epochs, those of its config: {refit}")
     device = _device(config)
-    splits = load(config.data, folder)
+    splits = load(config.data, folder, refit is not None)
     _check_growth(config, len(splits.train.x))
     loss = config.loss or default_loss(splits.task)
     if loss.task != splits.task:
@@ -82,7 +88,7 @@ def assemble(config: TrainConfig, folder: Path) -> Problem:
         )
     layout = Layout(config.model.shapes(splits.inputs, splits.outputs))
     config = config.model_copy(update={"loss": loss})
-    return Problem(config, splits, layout, device, getattr(torch, config.precision))
+    return Problem(config, splits, layout, device, getattr(torch, config.precision), refit)
 
 
 def _check_growth(config: TrainConfig, rows: int) -> None:

@@ -58,14 +58,18 @@ class Progress:
 class TrialFiles:
     """The files of one trial.
 
-    A file of another config or seed is refused: going on from it would mix two trials.
+    A file of another config, seed or refit is refused: going on from it would mix two trials.
     """
 
     def __init__(self, folder: Path, problem: Problem, seed: int) -> None:
         self._running = folder / RUNNING
         self._model = folder / MODEL
         self._problem = problem
-        self._owner = {"config": problem.config.model_dump(mode="json"), "seed": seed}
+        self._owner = {
+            "config": problem.config.model_dump(mode="json"),
+            "seed": seed,
+            "refit": problem.refit,
+        }
 
     def save(self, progress: Progress) -> None:
         """Keeps where the trial stands."""
@@ -99,7 +103,7 @@ class TrialFiles:
         return Progress(facts["epoch"], tensors["params"], state, facts["metrics"], kept)
 
     def finish(self, progress: Progress) -> None:
-        """Leaves the kept weights by name, with the scaling they expect, and nothing else."""
+        """Leaves the kept weights by name, and what a model of them needs, and nothing else."""
         assert progress.kept is not None
         splits = self._problem.splits
         tensors = self._problem.layout.split(progress.kept.params)
@@ -111,6 +115,9 @@ class TrialFiles:
             "epoch": progress.epoch,
             "metrics": progress.metrics,
             "result": progress.result(),
+            "inputs": splits.inputs,
+            "outputs": splits.outputs,
+            "task": splits.task,
         }
         checkpoint.write(self._model, tensors, {**self._owner, **facts})
         for left in self._running.parent.glob(f"{RUNNING}*"):  # a killed writer's scratch, too
@@ -139,10 +146,10 @@ class TrialFiles:
 
     def _read(self, path: Path) -> tuple[dict[str, torch.Tensor], Json]:
         tensors, facts = checkpoint.read(path)
-        owner = {key: facts[key] for key in self._owner}
+        owner = {key: facts.get(key) for key in self._owner}
         if owner != self._owner:
             raise HpoError(
-                f"{path}: it was written by a trial with another config or seed",
+                f"{path}: it was written by a trial with another config, seed or refit",
                 "give each trial a folder of its own, or remove the file to start over",
             )
         return tensors, facts

@@ -1,6 +1,6 @@
 """The contract between search and training."""
 
-from hpo.trainable.contract import FunctionTrainable, Moved, Scale, Trainable, deterministic
+from hpo.trainable.contract import FunctionTrainable, Moved, Scale, Trainable, deterministic, model
 from hpo.trainable.loading import BUILTIN, load
 from hpo.trainable.trial import Trial, TrialStopped, check_metrics
 
@@ -15,4 +15,5 @@ __all__ = [
     "check_metrics",
     "deterministic",
     "load",
+    "model",
 ]

@@ -125,6 +125,7 @@ class Trainable(ABC):
         """The trained model as a `torch.nn.Module` on the CPU, in evaluation mode.
 
         It takes inputs as the user has them: what the trainer does to them first is part of it.
+        `torch.export` must be able to trace it; then it can be served.
 
         Args:
             weights: a file that `weights` gave.
@@ -135,8 +136,16 @@ class Trainable(ABC):
         """
         raise InputError(
             "this trainable does not say how its model is built",
-            "subclass hpo.Trainable and write its method model(config, weights, folder)",
+            "put @hpo.model(build, inputs=SHAPE) on the training function, or subclass"
+            " hpo.Trainable and write its methods model and example",
         )
+
+    def example(self, config: Config, weights: Path, folder: Path) -> Any:
+        """Inputs for `model`, as a NumPy array [2 or more, ...]: what an export is traced with.
+
+        `None` where this trainable builds no models.
+        """
+        return None
 
     def derived(self, config: Json) -> Mapping[str, float]:
         """What follows from a config and is worth a column beside it, by dotted path.
@@ -174,6 +183,45 @@ def deterministic(function: F) -> F:
     return function
 
 
+@dataclass(frozen=True, slots=True)
+class Built:
+    """How the model of a training function is built.
+
+    Args:
+        build: from a config to the module, untrained; its state dict has the names and shapes of
+            the tensors in the `model.safetensors` that the function leaves.
+        inputs: the shape of one example, without the batch.
+    """
+
+    build: Callable[[Config], Any]
+    inputs: tuple[int, ...]
+
+
+def model(build: Callable[[Config], Any], inputs: tuple[int, ...]) -> Callable[[F], F]:
+    """Says how the model of a training function is built, so that it can be loaded and served.
+
+    The function leaves the model's state dict as `model.safetensors` in `trial.checkpoint_dir`.
+
+    Args:
+        build: from a config to the `torch.nn.Module`, untrained. It takes float32 [N, *inputs] as
+            the user has them; a model of anything else needs a subclass of `hpo.Trainable`.
+        inputs: the shape of one example, without the batch.
+
+    Example:
+        >>> def net(config):
+        ...     return torch.nn.Linear(4, config["classes"])
+        >>> @model(net, inputs=(4,))
+        ... def train(config, trial):
+        ...     return {"loss": 0.0}
+    """
+
+    def decorate(function: F) -> F:
+        function.built = Built(build, tuple(inputs))  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
 class FunctionTrainable(Trainable):
     """The user's own function."""
 
@@ -185,6 +233,30 @@ class FunctionTrainable(Trainable):
         self.function = function
         self.config_type = config_type
         self.deterministic = getattr(function, "deterministic", False)
+        self._built: Built | None = getattr(function, "built", None)
 
     def run(self, config: Config, trial: Trial) -> Mapping[str, float] | None:
         return self.function(config, trial)
+
+    def model(self, config: Config, weights: Path, folder: Path) -> Any:
+        if self._built is None:
+            return super().model(config, weights, folder)
+        from safetensors.torch import load_file
+
+        built = self._built.build(config)
+        try:
+            built.load_state_dict(load_file(weights))
+        except RuntimeError as error:  # it names every tensor that does not fit
+            raise InputError(
+                f"{weights} does not fit the model that {self._built.build.__name__} builds:"
+                f" {error}",
+                "leave that model's own state dict as model.safetensors",
+            ) from error
+        return built.eval()
+
+    def example(self, config: Config, weights: Path, folder: Path) -> Any:
+        if self._built is None:
+            return None
+        import numpy as np
+
+        return np.zeros((2, *self._built.inputs), np.float32)

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hpo.bundle import Contents, Provenance, Spread, open_bundle, write_bundle
+from hpo.bundle import (
+    Contents,
+    Provenance,
+    Spread,
+    newest,
+    numbered,
+    open_bundle,
+    write_bundle,
+)
 from hpo.errors import InputError
 from hpo.records import Objective
 
@@ -21,7 +29,7 @@ CONTENTS = Contents(
     trial=12,
     config={"epochs": 3, "optimizer": {"kind": "sgd"}},
     space={"epochs": 3},
-    objective=Objective("val_error"),
+    objectives=(Objective("val_error"),),
     seeds=(5, 6),
     validation={"val_error": Spread(values=(0.1, 0.2))},
     test={"test_error": Spread(values=(0.11, float("nan")))},
@@ -118,7 +126,18 @@ def test_a_file_that_is_too_large_is_not_read(bundle):
         open_bundle(bundle.folder)
 
 
+def test_the_newest_is_that_of_the_highest_number(bundle, tmp_path):
+    folder = tmp_path / "numbered"
+    assert newest(folder) is None and numbered(folder) == folder / "0001"
+    for number in ("0002", "0010"):
+        write_bundle(folder / number, CONTENTS, STUDY, None)
+    (folder / "notes").mkdir()
+    assert newest(folder) == folder / "0010" and numbered(folder) == folder / "0011"
+
+
 def test_spread():
     assert Spread(values=(1.0, 2.0, 3.0)).mean == 2.0
     assert Spread(values=(1.0, 2.0, 3.0)).standard_deviation == 1.0
     assert Spread(values=(1.0,)).standard_deviation == 0.0
+    assert str(Spread(values=(1.0, 2.0, 3.0))) == "2 ± 0.58 (n = 3)"
+    assert str(Spread(values=(1.0,))) == "1 (n = 1)"

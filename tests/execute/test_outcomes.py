@@ -6,6 +6,7 @@ import contextlib
 
 import pytest
 
+from hpo.checkpoints import open_checkpoints
 from hpo.errors import InputError, StudyConflict, StudyFailed
 from hpo.execute.worker import ChannelLost, Setup, run_trial
 from hpo.records import State, TrialSpec
@@ -55,7 +56,8 @@ def test_a_coordinator_that_does_not_answer_is_no_outcome(tmp_path, home):
         with contextlib.suppress(Exception):
             trial.report({"loss": 1.0}, step=1)
 
-    setup = Setup("toys:train", tmp_path, home.study("toy"))
+    folder = home.study("toy")
+    setup = Setup("toys:train", tmp_path, folder, open_checkpoints("default", folder, ""))
     with pytest.raises(ChannelLost):
         run_trial(setup, FunctionTrainable(train, None), TrialSpec(0, {}, 0, ""), Gone())
 

@@ -16,7 +16,7 @@ from toys import lines
 
 from hpo.errors import ResourceError
 from hpo.execute import memory
-from hpo.execute.ray_tune import count_workers
+from hpo.execute.nodes import Node, alive, count_workers
 from hpo.execute.settings import ResourceSettings
 from hpo.records import State
 from hpo.study import run
@@ -137,15 +137,23 @@ def test_one_thread_for_each_cpu_of_a_worker(write_study, home, tmp_path, cpus):
 )
 def test_what_the_machine_lacks_is_refused(asked, message):
     with pytest.raises(ResourceError, match=message):
-        count_workers(ResourceSettings(**asked))
+        count_workers(ResourceSettings(**asked), alive())
 
 
-def test_shares_of_a_gpu_are_counted_without_rounding_errors(monkeypatch):
-    import ray
-
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 100.0, "GPU": 1.0})
+def test_shares_of_a_gpu_are_counted_without_rounding_errors():
+    node = Node("", "", {"CPU": 100.0, "GPU": 1.0})
     for parts in range(1, 40):
-        assert count_workers(ResourceSettings(gpus=1 / parts)) == parts
+        assert count_workers(ResourceSettings(gpus=1 / parts), [node]) == parts
+
+
+def test_a_worker_lies_on_one_node():
+    nodes = [Node("", "", {"CPU": 6.0, "GPU": 3.0})] * 2
+    assert count_workers(ResourceSettings(cpus=4), nodes) == 2
+    assert count_workers(ResourceSettings(gpus=2), nodes) == 2
+    with pytest.raises(ResourceError, match="no machine has more than 3"):
+        count_workers(ResourceSettings(gpus=4), nodes)
+    with pytest.raises(ResourceError, match="on 12 CPUs and 6 GPUs of 2 machines"):
+        count_workers(ResourceSettings(workers=3, cpus=4), nodes)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +168,7 @@ def test_shares_of_a_gpu_are_counted_without_rounding_errors(monkeypatch):
     ],
 )
 def test_as_many_workers_as_there_is_room_for(asked, count):
-    assert count_workers(ResourceSettings(**asked)) == count
+    assert count_workers(ResourceSettings(**asked), alive()) == count
 
 
 def test_a_worker_that_falls_silent_is_replaced_and_its_trial_runs_on(write_study, home, tmp_path):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from hpo.budget import Spending
+from hpo.bundle import Contents, Provenance, write_bundle
 from hpo.home import Home
 from hpo.records import Objective, Report, State
 from hpo.track import (
@@ -113,9 +114,12 @@ def test_a_trial_is_shown_with_its_config_reports_and_outcome(place: Place, made
     assert run.history == {
         "val_error": [(step, made.val_error(0, step)) for step in (1, 2, 3)],
         "train_loss": [(1, 2.0), (2, 1.0), (3, 2 / 3)],
+        "hpo.value": [(3, made.val_error(0, 3))],
+        "hpo.steps": [(3, 3)],
     }
     assert run.tags["hpo.outcome"] == "complete"
     assert run.tags["hpo.trial"] == "000000"
+    assert run.tags["hpo.stage"] == "search"
     assert run.ended
 
 
@@ -152,6 +156,40 @@ def test_a_running_trial_grows_and_is_continued_by_another_process(place: Place,
     assert children[0].ended
 
 
+@pytest.mark.parametrize(
+    ("state", "name"),
+    [
+        (State.RUNNING, "digits-000001"),
+        (State.COMPLETE, "digits-000001 0.27"),
+        (State.PRUNED, "digits-000001 pruned"),
+        (State.DIVERGED, "digits-000001 diverged"),
+        (State.OUT_OF_MEMORY, "digits-000001 out of memory"),
+        (State.FAILED, "digits-000001 failed"),
+    ],
+)
+@pytest.mark.parametrize("seen_running", [False, True], ids=["at its end", "from its start"])
+def test_how_a_trial_ended_stands_in_its_name(
+    place: Place, made: Any, state: State, name: str, seen_running: bool
+) -> None:
+    tracker = place.reopen()
+    tracker.start(made.card)
+    if seen_running:
+        tracker.publish(TrialPage(made.trial(1, State.RUNNING, 1), made.reports(1, 1)))
+        assert place.look()[1][1].tags["mlflow.runName"] == "digits-000001"
+    tracker.publish(TrialPage(made.trial(1, state), made.reports(1)))
+    assert place.look()[1][1].tags["mlflow.runName"] == name
+
+
+def test_only_a_complete_trial_has_a_value_to_be_ranked_by(place: Place, made: Any) -> None:
+    tracker = place.reopen()
+    tracker.start(made.card)
+    for number, state in enumerate((State.COMPLETE, State.PRUNED, State.DIVERGED)):
+        tracker.publish(TrialPage(made.trial(number, state), made.reports(number)))
+    _, children = place.look()
+    assert [("hpo.value" in children[n].history) for n in range(3)] == [True, False, False]
+    assert all(children[n].history["hpo.steps"] == [(3, 3)] for n in range(3))
+
+
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_values_that_are_not_finite_are_left_out(place: Place, made: Any, bad: float) -> None:
     tracker = place.reopen()
@@ -160,7 +198,7 @@ def test_values_that_are_not_finite_are_left_out(place: Place, made: Any, bad: f
     tracker.publish(TrialPage(trial, [Report(1, {"val_error": 0.5, "loss": bad}, 1001.0)]))
     tracker.study_page(StudyPage("", {"val_error": [CurvePoint(0, bad, 1001.0)]}))
     parents, children = place.look()
-    assert children[0].history == {"val_error": [(1, 0.5)]}
+    assert children[0].history == {"val_error": [(1, 0.5)], "hpo.steps": [(1, 3)]}
     assert parents[0].history == {}
     assert children[0].tags["hpo.reason"] == "it was diverged"
 
@@ -208,7 +246,7 @@ def test_the_study_shows_progress_best_and_end(place: Place, made: Any, tmp_path
     tracker.finish(Ending.STOPPED)
     parents, _ = place.look()
     tags = parents[0].tags
-    assert (tags["mlflow.note.content"], tags["hpo.finished"]) == ("# Now", "2")
+    assert (tags["mlflow.note.content"].split()[:2], tags["hpo.finished"]) == (["#", "Now"], "2")
     assert tags["hpo.best.optimizer.beta"] == "0.9"
     assert "hpo.best.optimizer.lr" not in tags, "the best before had other parameters"
     assert parents[0].history == {"best_val_error": [(0, 0.5), (1, 0.4)]}
@@ -326,3 +364,25 @@ def test_switched_off_it_takes_everything_and_shows_nothing(made: Any) -> None:
     tracker.finish(Ending.DONE)
     assert tracker.present()
     assert tracker.url() is None
+
+
+def test_a_bundle_is_shown_once(place, made, tmp_path):
+    contents = Contents(
+        study="digits",
+        study_id=made.card.id,
+        trainable="builtin",
+        trial=0,
+        config={},
+        space={},
+        objectives=made.card.objectives,
+        seeds=(1,),
+        validation={},
+        provenance=Provenance(python="3", platform="", packages={}),
+    )
+    bundle = write_bundle(tmp_path / "bundles" / "0001", contents, "name: digits\n", None)
+    for _ in range(2):
+        tracker = place.reopen()
+        tracker.start(made.card)
+        tracker.study_page(StudyPage("", bundle=bundle.folder))
+        (parent,), _ = place.look()
+        assert parent.tags["hpo.bundle"] == bundle.identity

@@ -237,10 +237,10 @@ def test_a_checkpoint_of_another_config_is_refused(
     trial = make_run(stop_at=2)
     with pytest.raises(TrialStopped):
         run(config(), trial.trial())
-    with pytest.raises(HpoError, match="another config or seed"):
+    with pytest.raises(HpoError, match="another config, seed or refit"):
         run(config(**changes), trial.trial())
     trial.seed = 8
-    with pytest.raises(HpoError, match="another config or seed"):
+    with pytest.raises(HpoError, match="another config, seed or refit"):
         run(config(), trial.trial())
 
 

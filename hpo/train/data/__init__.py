@@ -9,7 +9,7 @@ from pydantic import Field
 from hpo.train.data.base import DataPart
 from hpo.train.data.bundled import Sklearn
 from hpo.train.data.function import Function
-from hpo.train.data.load import Arrays, Splits, load
+from hpo.train.data.load import Arrays, Splits, fingerprint, load
 from hpo.train.data.npz import Npz
 from hpo.train.data.split import Split
 from hpo.train.data.table import Csv, Parquet
@@ -25,6 +25,7 @@ __all__ = [
     "Sklearn",
     "Split",
     "Splits",
+    "fingerprint",
     "load",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -56,27 +57,62 @@ class Splits:
         return self._test
 
 
-def load(data: DataPart, folder: Path) -> Splits:
+def load(data: DataPart, folder: Path, refit: bool = False) -> Splits:
     """Reads, checks, splits and scales a data set.
 
     Args:
         folder: where relative paths count from.
+        refit: whether the rows of the validation split are trained on, too.
 
     Raises:
         DataError: it cannot be read, or cannot be trained on.
     """
     version = data.version(folder)
     if version is None:
-        return _load(data, folder)
-    return _load_once(data, folder, version)
+        return _scaled(_read(data, folder), data, refit)
+    return _load_once(data, folder, refit, version)
+
+
+def fingerprint(data: DataPart, folder: Path) -> dict[str, str]:
+    """SHA-256 of the rows in each split, as they are before scaling.
+
+    Raises:
+        DataError: it cannot be read, or cannot be trained on.
+    """
+    raw = _read(data, folder)
+    digests = {}
+    for name, rows in zip(("train", "validation", "test"), raw.rows, strict=True):
+        digest = hashlib.sha256()
+        for array in (raw.x[rows], raw.y[rows]):
+            digest.update(f"{array.dtype.str} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        digests[name] = digest.hexdigest()
+    return digests
 
 
 @lru_cache(maxsize=1)
-def _load_once(data: DataPart, folder: Path, version: tuple[int, ...]) -> Splits:
-    return _load(data, folder)
+def _load_once(data: DataPart, folder: Path, refit: bool, version: tuple[int, ...]) -> Splits:
+    return _scaled(_read(data, folder), data, refit)
 
 
-def _load(data: DataPart, folder: Path) -> Splits:
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """A data set that was checked and split.
+
+    Args:
+        x: float64 [N, ...].
+        y: as in `Arrays`.
+        rows: of the training, validation and test split.
+    """
+
+    task: Task
+    x: np.ndarray
+    y: np.ndarray
+    outputs: int
+    rows: tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+def _read(data: DataPart, folder: Path) -> _Raw:
     examples = data.read(folder)
     check_examples(examples)
     task = decide_task(examples)
@@ -102,10 +138,25 @@ def _load(data: DataPart, folder: Path) -> Splits:
             f"it has {len(np.unique(y[train]))} of {outputs} in {len(train)} rows",
             "give more rows of the rare classes, or smaller shares under data.split",
         )
+    return _Raw(task, x, y, outputs, (train, validation, test))
 
-    scale_x = fit_scaler(x[train], data.scaling)
+
+def _scaled(raw: _Raw, data: DataPart, refit: bool) -> Splits:
+    train, validation, test = raw.rows
+    if refit:
+        train = np.sort(np.concatenate([train, validation]))
+    scale_x = fit_scaler(raw.x[train], data.scaling)
     # A target in large units would make every learning rate and penalty mean something else.
-    scale_y = fit_scaler(y[train], "none" if task == "classification" else "zscore")
-    y = y if task == "classification" else scale_y(y)
-    splits = [Arrays(scale_x(x[rows]), y[rows]) for rows in (train, validation, test)]
-    return Splits(task, x.shape[1:], outputs, splits[0], splits[1], scale_x, scale_y, splits[2])
+    scale_y = fit_scaler(raw.y[train], "none" if raw.task == "classification" else "zscore")
+    y = raw.y if raw.task == "classification" else scale_y(raw.y)
+    splits = [Arrays(scale_x(raw.x[rows]), y[rows]) for rows in (train, validation, test)]
+    return Splits(
+        task=raw.task,
+        inputs=raw.x.shape[1:],
+        outputs=raw.outputs,
+        train=splits[0],
+        validation=splits[1],
+        scale_inputs=scale_x,
+        scale_targets=scale_y,
+        _test=splits[2],
+    )

@@ -32,9 +32,10 @@ def run(config: TrainConfig, trial: Trial) -> dict[str, float]:
 
     Returns:
         `train_loss`, `val_loss` and `val_error` or `val_rmse` of the kept weights, the `best_epoch`
-        they are from, and how many `epochs` were run.
+        they are from, and how many `epochs` were run. A refit has no rows left to validate on: of
+        the metrics it reports and returns `train_loss` alone.
     """
-    problem = assemble(config, trial.folder)
+    problem = assemble(config, trial.folder, trial.refit)
     files = TrialFiles(trial.checkpoint_dir, problem, trial.seed)
     if finished := files.finished():
         epoch, metrics, result = finished
@@ -58,7 +59,7 @@ def run(config: TrainConfig, trial: Trial) -> dict[str, float]:
 
 def test(config: TrainConfig, trial: Trial) -> dict[str, float]:
     """`test_loss` and `test_error` or `test_rmse` of the weights that a trial has left."""
-    problem = assemble(config, trial.folder)
+    problem = assemble(config, trial.folder, trial.refit)
     params = TrialFiles(trial.checkpoint_dir, problem, trial.seed).model()
     metrics = evaluate(problem, params, problem.rows(problem.splits.test()))
     return {f"test_{name}": value for name, value in metrics.items()}
@@ -102,6 +103,8 @@ class Training:
 
     def done(self, progress: Progress) -> bool:
         """Whether all epochs are run, or early stopping says enough."""
+        if self._problem.refit is not None:
+            return progress.epoch >= self._problem.refit
         stopping = self._problem.config.early_stopping
         if stopping and progress.kept and progress.epoch - progress.kept.epoch >= stopping.patience:
             return True
@@ -119,18 +122,17 @@ class Training:
         train_loss = float(torch.stack(losses).double().cpu() @ sizes / sizes.sum())
 
         shown = self._step.eval_params(params, state, self._knobs)
-        validation = evaluate(self._problem, shown, self._validation)
-        reached = {
-            "train_loss": train_loss,
-            **{f"val_{name}": value for name, value in validation.items()},
-        }
+        reached = {"train_loss": train_loss}
+        if self._problem.refit is None:
+            validation = evaluate(self._problem, shown, self._validation)
+            reached |= {f"val_{name}": value for name, value in validation.items()}
         epoch = progress.epoch + 1
         kept = self._keep(progress.kept, Kept(shown, epoch, reached))
         return Progress(epoch, params, state, reached, kept)
 
     def _keep(self, kept: Kept | None, new: Kept) -> Kept:
         stopping = self._problem.config.early_stopping
-        if stopping is None or kept is None:
+        if stopping is None or kept is None or self._problem.refit is not None:
             return new
         return new if stopping.better(_loss(new.metrics), _loss(kept.metrics)) else kept
 

@@ -1,0 +1,1 @@
+"""What a study has found, put to use: bundles, the model registry, running it again."""

@@ -1,0 +1,86 @@
+"""Where a result comes from: code, packages, machine."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from importlib.metadata import distributions
+from pathlib import Path
+
+from hpo.bundle import Provenance
+from hpo.files import write_atomically
+from hpo.home import StudyFolder
+from hpo.settings import Settings
+
+GIT_SECONDS = 20.0
+
+
+class Origin(Settings):
+    """What Git says of a folder; all `None` outside of a repository, or where there is no Git."""
+
+    commit: str | None = None
+    clean: bool | None = None
+
+
+def origin_of(code: Path, apart: Path) -> Origin:
+    """What Git says of a folder now.
+
+    Args:
+        apart: the home folder, which may lie in the same repository and is no part of the code.
+    """
+    top, commit = _git(code, "rev-parse", "--show-toplevel"), _git(code, "rev-parse", "HEAD")
+    if not top or not commit:
+        return Origin()
+    paths = [":(top)"]
+    if apart.resolve().is_relative_to(Path(top)):
+        paths.append(f":(exclude,top){apart.resolve().relative_to(Path(top))}")
+    changes = _git(code, "status", "--porcelain", "--", *paths)
+    return Origin(commit=commit, clean=None if changes is None else not changes)
+
+
+def remember_origin(code: Path, folder: StudyFolder, apart: Path) -> None:
+    """Writes down what Git says of a folder that is about to be copied without its repository."""
+    write_atomically(folder.origin, origin_of(code, apart).model_dump_json())
+
+
+def provenance(code: Path, folder: StudyFolder, data: Mapping[str, str]) -> Provenance:
+    """Where what is computed here and now comes from.
+
+    Args:
+        code: the folder of the study file.
+        data: digests of what was trained on, by name.
+    """
+    shipped = code.resolve() == folder.code.resolve() and folder.origin.exists()
+    if shipped:
+        origin = Origin.model_validate_json(folder.origin.read_bytes())
+    else:
+        origin = origin_of(code, folder.root.parent.parent)
+    return Provenance(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        packages=packages(),
+        commit=origin.commit,
+        clean=origin.clean,
+        data=dict(data),
+    )
+
+
+def packages() -> dict[str, str]:
+    """Versions of all that is installed, by name."""
+    found = {each.metadata["Name"].lower(): each.version for each in distributions()}
+    return dict(sorted(found.items()))
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """What a Git command says; `None` if it fails."""
+    try:
+        ran = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            capture_output=True,
+            text=True,
+            timeout=GIT_SECONDS,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return ran.stdout.strip() if ran.returncode == 0 else None

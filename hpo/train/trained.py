@@ -1,0 +1,92 @@
+"""What a trial has learned, as a module that takes inputs as the user has them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from hpo.errors import InputError
+from hpo.train import checkpoint
+from hpo.train.config import TrainConfig
+from hpo.train.layout import Named
+
+EXAMPLES = 2
+"""Rows of example inputs. Of one row an export would take the number of rows for a constant."""
+
+
+class TrainedModel(torch.nn.Module):
+    """A trained network between the scaling of its inputs and that of its targets.
+
+    Scaling is done in float64, as it is before training, whatever precision the network has.
+
+    Args:
+        config: of the trial.
+        network: its parameters, by name.
+        scaling: `offset` and `scale` of `inputs` and `targets`, by dotted name.
+        task: of the trial's data.
+    """
+
+    def __init__(self, config: TrainConfig, network: Named, scaling: Named, task: str) -> None:
+        super().__init__()
+        self._model = config.model
+        self._unscales = task == "regression"
+        self.network = _tree(network)
+        self.scaling = _tree(scaling)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Class scores before the softmax [N, classes], classes in sorted order; or numbers [N, D]
+        in the target's own units.
+
+        Args:
+            x: numbers [N, features], or images [N, channels, height, width].
+        """
+        network, scaling = (dict(part.named_parameters()) for part in (self.network, self.scaling))
+        scaled = (x.double() - scaling["inputs.offset"]) / scaling["inputs.scale"]
+        dtype = next(iter(network.values())).dtype
+        outputs = self._model.apply(network, scaled.to(dtype), lambda h, site: h)
+        if self._unscales:
+            return outputs * scaling["targets.scale"] + scaling["targets.offset"]
+        return outputs
+
+
+def _tree(tensors: Named) -> torch.nn.Module:
+    """A module that holds tensors under dotted names, as a module of layers would."""
+    root = torch.nn.Module()
+    for path, tensor in tensors.items():
+        *parents, name = path.split(".")
+        module = root
+        for parent in parents:
+            if parent not in dict(module.named_children()):
+                module.add_module(parent, torch.nn.Module())
+            module = module.get_submodule(parent)
+        module.register_parameter(name, torch.nn.Parameter(tensor, requires_grad=False))
+    return root
+
+
+def trained(config: TrainConfig, weights: Path) -> TrainedModel:
+    """The model of a file that a trial has left, on the CPU, in evaluation mode.
+
+    Raises:
+        InputError: the file is of a trial with another config.
+    """
+    tensors, facts = checkpoint.read(weights)
+    shapes = config.model.shapes(tuple(facts["inputs"]), facts["outputs"])
+    found = {name: tuple(t.shape) for name, t in tensors.items() if name in shapes}
+    if found != shapes:
+        raise InputError(
+            f"{weights} has weights of another config: {found}, expected {shapes}",
+            "take config and weights from one bundle",
+        )
+    network = {name: tensors[name] for name in shapes}
+    scaling = {name: tensor for name, tensor in tensors.items() if name not in shapes}
+    return TrainedModel(config, network, scaling, facts["task"]).eval()
+
+
+def example(weights: Path) -> np.ndarray:
+    """Inputs of the shape that the model of a file takes, float32 [2, ...]: the training split's
+    means."""
+    tensors, facts = checkpoint.read(weights)
+    shape = (EXAMPLES, *facts["inputs"])
+    return np.broadcast_to(tensors["inputs.offset"].numpy(), shape).astype(np.float32)

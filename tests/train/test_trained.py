@@ -1,0 +1,155 @@
+"""What a trial leaves for use: a model that takes raw inputs, and digests of its data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from train_helpers import Run, config
+
+from hpo.errors import HpoError, InputError
+from hpo.train.builtin import trainer
+from hpo.train.data import load
+
+CONFIGS = {
+    "classes": config(),
+    "images": config(
+        data={"kind": "sklearn", "name": "digits", "scaling": "minmax"},
+        model={"kind": "cnn", "channels": [4]},
+        epochs=1,
+    ),
+    "numbers": config(data={"kind": "sklearn", "name": "diabetes"}),
+    "float64": config(precision="float64"),
+}
+
+
+@pytest.fixture(params=CONFIGS)
+def trained(request, tmp_path):
+    """A config, its complete trial, its weights and the model of them."""
+    chosen, trial = CONFIGS[request.param], Run(tmp_path).trial()
+    trainer.run(chosen, trial)
+    weights = trainer.weights(chosen, trial)
+    assert weights is not None
+    return chosen, trial, weights, trainer.model(chosen, weights, tmp_path)
+
+
+def raw_test_rows(chosen, folder):
+    """As a user has them: before any scaling."""
+    splits = load(chosen.data, folder)
+    rows = splits.test()
+    x = rows.x * splits.scale_inputs.scale + splits.scale_inputs.offset
+    y = rows.y * splits.scale_targets.scale + splits.scale_targets.offset
+    return torch.from_numpy(x), torch.from_numpy(y), splits.task
+
+
+def test_the_model_gives_on_raw_inputs_what_the_trainer_measured(trained, tmp_path):
+    chosen, trial, _, model = trained
+    x, y, task = raw_test_rows(chosen, tmp_path)
+    outputs = model(x)
+    measured = trainer.test(chosen, trial)
+    if task == "classification":
+        wrong = (outputs.argmax(1) != y.squeeze()).double().mean().item()
+        assert wrong == pytest.approx(measured["test_error"], abs=1e-9)
+    else:
+        rmse = (outputs - y).square().mean().sqrt().item()
+        assert rmse == pytest.approx(measured["test_rmse"], rel=1e-4)
+
+
+def test_it_can_be_exported_with_any_number_of_rows(trained, tmp_path):
+    chosen, _, weights, model = trained
+    example = torch.from_numpy(trainer.example(chosen, weights, tmp_path))
+    assert example.dtype == torch.float32 and len(example) == 2
+    rows = torch.export.Dim.AUTO
+    exported = torch.export.export(model, (example,), dynamic_shapes=[{0: rows}]).module()
+    for n in (1, 5):
+        x = torch.randn(n, *example.shape[1:])
+        assert torch.equal(exported(x), model(x))
+
+
+def test_there_is_a_tensor_for_each_parameter(trained):
+    chosen, _, weights, model = trained
+    with safe_open(weights, "pt") as file:
+        names = set(file.keys())
+    layer = "stages.0" if chosen.model.kind == "cnn" else "layers.0"
+    assert {f"{layer}.weight", f"{layer}.bias", "inputs.offset", "inputs.scale"} <= names
+    assert {f"network.{layer}.weight", "scaling.inputs.offset"} <= model.state_dict().keys()
+
+
+def test_weights_of_another_config_are_refused(tmp_path):
+    trial = Run(tmp_path).trial()
+    trainer.run(config(), trial)
+    weights = trainer.weights(config(), trial)
+    with pytest.raises(InputError, match="weights of another config"):
+        trainer.model(config(model={"kind": "mlp", "widths": [9]}), weights, tmp_path)
+
+
+def refit(folder, epochs, stop_at=None):
+    run = Run(folder, stop_at=stop_at)
+    trial = run.trial()
+    trial.refit = epochs
+    return run, trial
+
+
+def test_a_refit_trains_on_both_splits_and_claims_no_validation(tmp_path):
+    run, trial = refit(tmp_path, 3)
+    chosen = config(early_stopping={"patience": 1})
+    result = trainer.run(chosen, trial)
+    assert result.keys() == {"train_loss", "best_epoch", "epochs"}
+    assert (result["best_epoch"], result["epochs"]) == (3, 3)
+    assert [set(report.metrics) for report in run.reports] == [{"train_loss"}] * 3
+
+    usual, both = load(chosen.data, tmp_path), load(chosen.data, tmp_path, refit=True)
+    assert len(both.train) == len(usual.train) + len(usual.validation)
+    assert len(both.test()) == len(usual.test())
+    with safe_open(trainer.weights(chosen, trial), "np") as file:
+        offset = file.get_tensor("inputs.offset")
+    np.testing.assert_array_equal(offset, both.scale_inputs.offset)
+    assert not np.array_equal(offset, usual.scale_inputs.offset)
+
+
+def test_a_refit_goes_on_from_its_checkpoint(tmp_path):
+    _, whole = refit(tmp_path / "whole", 4)
+    trainer.run(config(), whole)
+    _, cut = refit(tmp_path / "cut", 4, stop_at=2)
+    with pytest.raises(BaseException, match="pause"):
+        trainer.run(config(), cut)
+    _, again = refit(tmp_path / "cut", 4)
+    trainer.run(config(), again)
+    both = [trainer.weights(config(), trial).read_bytes() for trial in (whole, again)]
+    assert both[0] == both[1]
+
+
+def test_a_refit_is_not_continued_as_something_else(tmp_path):
+    _, trial = refit(tmp_path, 2)
+    trainer.run(config(), trial)
+    trial.refit = None
+    with pytest.raises(HpoError, match="another config, seed or refit"):
+        trainer.run(config(), trial)
+
+
+@pytest.mark.parametrize("epochs", [0, 5])
+def test_a_refit_is_no_longer_than_its_schedule(tmp_path, epochs):
+    _, trial = refit(tmp_path, epochs)
+    with pytest.raises(InputError, match="a refit takes 1 to 4 epochs"):
+        trainer.run(config(), trial)
+
+
+def test_the_fingerprint_is_that_of_the_rows_in_each_split(tmp_path):
+    usual = trainer.fingerprint(config(), tmp_path)
+    assert usual.keys() == {"train", "validation", "test"} and len(set(usual.values())) == 3
+    scaled = config(data={"kind": "sklearn", "name": "iris", "scaling": "none"}, epochs=9)
+    assert trainer.fingerprint(scaled, tmp_path) == usual, "scaling is the config's, not the data's"
+    split = config(data={"kind": "sklearn", "name": "iris", "split": {"seed": 1}})
+    assert trainer.fingerprint(split, tmp_path) != usual
+
+
+def test_the_fingerprint_notices_a_changed_value(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    data = {"kind": "npz", "path": "data.npz"}
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    before = trainer.fingerprint(config(data=data), tmp_path)
+    x[7, 1] += 1e-9
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    after = trainer.fingerprint(config(data=data), tmp_path)
+    assert sum(before[name] != after[name] for name in before) == 1
