@@ -166,6 +166,19 @@ def open_checkpoints(folder: StudyFolder, stage: StageName = "search") -> stores
     return stores.open_checkpoints(place, folder.final, f"{study_id}/final")
 
 
+def forget_records(folder: StudyFolder) -> None:
+    """Removes the record of a study and that of its final stage.
+
+    Raises:
+        InputError: there is no such study, or its database cannot be used.
+        StudyConflict: a process writes to it.
+    """
+    spec = _read(folder)
+    storage = spec["file"]["storage"]
+    forget(storage, folder.final.journal, f"{spec['id']}-final")
+    forget(storage, folder.journal, spec["id"])
+
+
 @contextmanager
 def reading(folder: StudyFolder, stage: StageName = "search") -> Iterator[Record | None]:
     """The record of a stage, which may be running; `None` if it has none yet."""

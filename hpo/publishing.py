@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from hpo import frozen
+from hpo import datasets, frozen
 from hpo.budget import Spending
 from hpo.errors import InputError
 from hpo.final.plan import read_plan
@@ -180,6 +180,7 @@ def sync(name: str, home: str | Path | Home | None = None) -> tuple[int, str | N
         raise InputError(f"study {name!r} is tracked nowhere", "set tracking.uri in its study file")
     with running(folder):
         card = frozen.card(study, frozen.study_id(folder))
+        card = replace(card, data=datasets.read(folder))
         shown = Shown(study, card, folder, home)
         shown.ending = Ending.DONE if load_study(name, home).done else Ending.STOPPED
         totals = {"search": study.file.search.trials, "final": len(read_plan(folder.final).runs)}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
-from hpo import frozen, studyfile
+from hpo import datasets, frozen, studyfile
 from hpo.budget import Spending
 from hpo.engine import Engine
 from hpo.errors import InputError, StudyFailed
@@ -76,9 +77,11 @@ def run(
     home.make()
     folder = home.study(study.name)
     with running(folder), _logging(folder):
-        if not _is_complete(study, folder):
-            check_trainable(study)
+        data = None if _is_complete(study, folder) else check_trainable(study)
         card = frozen.freeze(study, home, extend)
+        if data is not None:
+            datasets.write_down(data, folder)
+        card = replace(card, data=datasets.read(folder))
         _say_what_is_known(study, folder)
         report.begin(study, folder)
         with Engine(inline) as engine, Shown(study, card, folder, home) as shown:
@@ -140,8 +143,11 @@ def _say_what_is_known(study: Study, folder: StudyFolder) -> None:
         log.info(line)
 
 
-def check_trainable(study: Study) -> None:
+def check_trainable(study: Study) -> dict[str, str]:
     """Lets the trainable judge configs that together take every choice, before any worker starts.
+
+    Returns:
+        digests of the data that all of them see, by name.
 
     Raises:
         InputError: one of them could not run here.
@@ -152,6 +158,7 @@ def check_trainable(study: Study) -> None:
         if config not in seen and study.space.rejects(config) is None:
             seen.append(config)
             study.trainable.check(study.space.config(config), study.folder)
+    return datasets.fingerprint(study, map(study.space.config, seen))
 
 
 def keep_best(study: Study, folder: StudyFolder, progress: Progress) -> None:

@@ -42,16 +42,17 @@ def page(
     Args:
         final: how far its final stage is, once that has begun.
     """
-    kept = read_kept(folder)
-    over = final is None or (kept is not None and kept.complete)
-    summary = summarize(trials, study.objectives, spent)
+    summary, kept = summarize(trials, study.objectives, spent), read_kept(folder)
+    over = kept is not None and kept.complete
     text = markdown(
         summary,
+        name=study.name,
         total=study.file.search.trials,
         ranges=ranges(study),
         tests=_tests(kept),
         final=kept.final if kept else None,
         runs=None if final is None or over else (final.finished, final.total),
+        over=over,
     )
     return replace(study_page(summary, text, folder.report), bundle=newest(folder.bundles))
 
@@ -77,11 +78,13 @@ def end(
     summary = summarize(trials, study.objectives, spent)
     text = markdown(
         summary,
+        name=study.name,
         total=study.file.search.trials,
         ranges=ranges(study),
         tests=_tests(kept),
         final=kept.final if kept else None,
         audit=pruner_audit(study, trials, curves),
+        over=kept is not None and kept.complete,
         ended_by=ended_by,
     )
     write_report(trials, summary, text, kept, importances, folder.report)

@@ -133,6 +133,14 @@ class Tracker(ABC):
         only ends the publishing."""
 
     @abstractmethod
+    def forget(self, study_id: str) -> int:
+        """Removes a study's run and those of its trials. Needs no `start`.
+
+        Returns:
+            how many runs there were.
+        """
+
+    @abstractmethod
     def url(self) -> str | None:
         """Where people open the study's run; `None` if there is no address or not yet."""
 
@@ -157,6 +165,9 @@ class NoTracker(Tracker):
 
     def finish(self, ending: Ending) -> None:
         pass
+
+    def forget(self, study_id: str) -> int:
+        return 0
 
     def url(self) -> str | None:
         return None
