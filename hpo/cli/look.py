@@ -12,6 +12,8 @@ from hpo.cli.app import INTERRUPTED, NameArgument, app, out
 from hpo.errors import HpoError
 from hpo.home import Home
 
+MAX_LINKS = 10
+
 
 @app.command(name="list")
 def list_() -> None:
@@ -62,6 +64,7 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
 ) -> None:
     """Open the MLflow UI on this home, on loopback."""
+    from hpo.track.listing import shown
     from hpo.track.ui import serve
 
     # Ended by SIGTERM it ends its server, too.
@@ -69,6 +72,8 @@ def ui(
     server = serve(Home.default(), host, port)
     out.print(f"MLflow UI: {server.page} (Ctrl-C ends it)", markup=False)
     try:
+        for name, address in shown(server.url)[:MAX_LINKS]:
+            out.print(f"  {name}: {address}", markup=False)
         server.wait()
     except KeyboardInterrupt:
         pass

@@ -142,7 +142,8 @@ class MlflowTracker(Tracker):
             batches.log(self._client, child.run_id, points, new, tags)
             child.params.update(new)
             child.step = max(child.step, step)
-            if not child.data:
+            # One call more, and most trials of a study with a pruner come to nothing.
+            if trial.state is State.COMPLETE and not child.data:
                 batches.log_data(self._client, child.run_id, self._card.data)
                 child.data = True
             if final:
