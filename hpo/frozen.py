@@ -183,6 +183,19 @@ def open_final_journal(folder: StudyFolder, writable: bool = False) -> Journal:
     return open_journal(storage, folder.final.journal, final_id, writable)
 
 
+def forget_records(folder: StudyFolder) -> None:
+    """Removes the record of a study and that of its final stage.
+
+    Raises:
+        InputError: there is no such study, or its database cannot be used.
+        StudyConflict: a process writes to it.
+    """
+    spec = _read(folder)
+    storage = spec["file"]["storage"]
+    forget(storage, folder.final.journal, f"{spec['id']}-final")
+    forget(storage, folder.journal, spec["id"])
+
+
 @contextmanager
 def reading(folder: StudyFolder) -> Iterator[Record | None]:
     """The record of a study, which may be running; `None` if it has none yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 from typing import Annotated
@@ -19,19 +20,22 @@ MAX_LINKS = 10
 def list_() -> None:
     """List the studies in this home and how far they are."""
     from hpo.report import status
-    from hpo.result import StudyResult, load_study
+    from hpo.result import load_study
+    from hpo.service.standing import standing
 
     home = Home.default()
     found = home.studies()
     if not found:
         out.print(f"no studies in {home.root}; hpo run STUDY makes one", markup=False)
         return
-    rows: list[StudyResult | tuple[str, HpoError]] = []
+    rows: list[tuple[str, object, object]] = []
     for folder in found:
         try:
-            rows.append(load_study(folder.name, home))
+            result: object = load_study(folder.name, home)
+            stands: object = standing(folder.name, home)
         except HpoError as error:
-            rows.append((folder.name, error))
+            result, stands = error, None
+        rows.append((folder.name, result, stands))
     out.print(status.studies(rows))
 
 
@@ -40,8 +44,10 @@ def status_(name: NameArgument) -> None:
     """Show how far a study is, its best trial so far, and what was spent."""
     from hpo.report import status
     from hpo.result import load_study
+    from hpo.service.standing import standing
 
-    for part in status.status(load_study(name)):
+    home = Home.default()
+    for part in status.status(load_study(name, home), standing(name, home)):
         out.print(part)
 
 
@@ -64,18 +70,33 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
 ) -> None:
     """Open the MLflow UI on this home, on loopback."""
-    from hpo.track.listing import shown
+    from hpo.track import home_server
     from hpo.track.ui import serve
 
+    home = Home.default()
+    up = home_server.running(home)
+    if up is not None:
+        out.print(f"MLflow UI: {up.url}, of the service that hpo up started", markup=False)
+        password = home_server.password(home) if up.secured else None
+        _print_views(up.url, (home_server.ADMIN, password) if password else None)
+        return
     # Ended by SIGTERM it ends its server, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
-    server = serve(Home.default(), host, port)
+    server = serve(home, host, port)
     out.print(f"MLflow UI: {server.page} (Ctrl-C ends it)", markup=False)
     try:
-        for name, address in shown(server.url)[:MAX_LINKS]:
-            out.print(f"  {name}: {address}", markup=False)
+        _print_views(server.url)
         server.wait()
     except KeyboardInterrupt:
         pass
     finally:
         server.stop()
+
+
+def _print_views(url: str, login: tuple[str, str] | None = None) -> None:
+    """The addresses of the newest studies; none where the server does not let us in."""
+    from hpo.track.listing import shown
+
+    with contextlib.suppress(OSError):
+        for name, address in shown(url, login)[:MAX_LINKS]:
+            out.print(f"  {name}: {address}", markup=False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import urllib.request
-from collections.abc import Mapping
 from typing import Any
 
 from hpo.track import views
@@ -14,20 +14,23 @@ TIMEOUT_S = 10.0
 MAX_EXPERIMENTS = 1000
 
 
-def shown(url: str, headers: Mapping[str, str] | None = None) -> list[tuple[str, str]]:
+def shown(url: str, login: tuple[str, str] | None = None) -> list[tuple[str, str]]:
     """The name and the address of each of our views, those of the newest studies first.
 
     Args:
         url: of the server.
-        headers: to get in with.
+        login: user and password, where it asks for them.
 
     Raises:
         OSError: it does not answer, or does not let us in.
     """
+    headers = {"Content-Type": "application/json"}
+    if login:
+        headers["Authorization"] = f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"
     request = urllib.request.Request(
         f"{url}/api/2.0/mlflow/experiments/search",
         json.dumps({"max_results": MAX_EXPERIMENTS}).encode(),
-        {"Content-Type": "application/json", **(headers or {})},
+        headers,
     )
     # A proxy in the environment must not be asked for an address on this machine.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))

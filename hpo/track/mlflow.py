@@ -19,6 +19,7 @@ from hpo.records import State, StudyCard
 from hpo.track import addresses, batches, contents, sqlite, views
 from hpo.track.addresses import Addresses
 from hpo.track.base import Ending, StudyPage, Tracker, TrialPage
+from hpo.track.guide import guide
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,7 +37,6 @@ ENVIRONMENT = {
 
 # Without them the UI takes the experiment for one about language models, and hides the curves.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-NOTE_TAG = "mlflow.note.content"
 
 # Any other: FAILED. Being pruned is no failure, and MLflow shows KILLED with the same red cross as
 # FAILED; the run's name and the tag hpo.outcome tell pruned and complete trials apart.
@@ -86,8 +86,7 @@ class MlflowTracker(Tracker):
         self._best_tags: set[str] = set()
         self._bundle: str | None = None
         self._sent: dict[Path, tuple[int, int]] = {}
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+        self._prepare()
         with batches.quiet():
             self._client = self._connect()
             self._experiment = self._find_experiment()
@@ -98,7 +97,8 @@ class MlflowTracker(Tracker):
             self._client.log_text(self._parent, json.dumps(card.space, indent=2), "space.json")
             batches.log_data(self._client, self._parent, card.data)
             self._find_children()
-            self._guide()
+            view = views.view(card, self._parent)
+            self._guide((view.tag, view.text(self._parent_started)))
         return frozenset(number for number, child in self._children.items() if child.ended)
 
     def present(self) -> bool:
@@ -183,8 +183,31 @@ class MlflowTracker(Tracker):
                 self._remove_doubles()
             self._client.set_terminated(self._parent, STUDY_ENDED[ending], now)
 
+    def forget(self, study_id: str) -> int:
+        self._prepare()
+        if self._database is not None and not self._database.exists():
+            return 0
+        with batches.quiet():
+            self._client = self._connect()
+            found = self._client.get_experiment_by_name(self._experiment_name)
+            if found is None:
+                return 0
+            self._experiment = str(found.experiment_id)
+            runs = []
+            for parent in self._search(f"tags.`{contents.STUDY_ID}` = '{study_id}'"):
+                # The parent last: by it the others are found, should this be cut short.
+                runs += [*self._search(_children_of(parent.info.run_id)), parent]
+            for run in runs:
+                self._client.delete_run(run.info.run_id)
+            self._guide()
+        return len(runs)
+
     def url(self) -> str | None:
         return self._url
+
+    def _prepare(self) -> None:
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
 
     def _send_bundle(self, bundle: Path) -> None:
         identity = read_manifest(bundle).identity
@@ -290,27 +313,14 @@ class MlflowTracker(Tracker):
         )
         return _Child(str(run.info.run_id), outcome=final)
 
-    def _guide(self) -> None:
-        """Sets the view of the trials, and the ways to every study in the experiment's note.
-
-        Views of studies that were deleted go.
-        """
-        # In this order: of every view that is there, the study is found, too.
+    def _guide(self, view: tuple[str, str] | None = None) -> None:
+        # In this order, see `guide`.
         tags: dict[str, str] = self._client.get_experiment(self._experiment).tags
-        studies = self._search(f"tags.`{contents.STUDY_ID}` != ''")
-        view = views.view(self._card, self._parent)
-        wanted = {view.tag: view.text(self._parent_started)}
-        if addresses.is_ours(tags.get(NOTE_TAG, "")):
-            newest = [
-                (run.data.tags["hpo.study"], Addresses(self._experiment, run.info.run_id))
-                for run in reversed(studies)
-            ]
-            wanted[NOTE_TAG] = addresses.note(newest)
-        for name, value in wanted.items():
-            if tags.get(name) != value:
-                self._client.set_experiment_tag(self._experiment, name, value)
-        for name in views.stale(tags, {run.info.run_id for run in studies}):
-            self._client.delete_experiment_tag(self._experiment, name)
+        studies = [
+            (run.data.tags["hpo.study"], str(run.info.run_id))
+            for run in reversed(self._search(f"tags.`{contents.STUDY_ID}` != ''"))
+        ]
+        guide(self._client, tags, self._experiment, studies, view)
 
     def _address(self) -> str | None:
         if not self._uri.startswith(("http://", "https://")):

@@ -91,6 +91,13 @@ def test_the_experiment_leads_to_its_studies_and_forgets_deleted_ones(
     assert "**digits**" not in tags_of(home)["mlflow.note.content"]
 
 
+def test_what_leads_to_a_study_goes_with_it(home: Home, made: Any) -> None:
+    tracker = start(home, made.card)
+    tracker.publish(TrialPage(made.trial(0), made.reports(0)))
+    assert tracker.forget(made.card.id) == 2
+    assert views_of(home) == {} and tags_of(home)["mlflow.note.content"] == ""
+
+
 def test_a_note_that_somebody_wrote_stays(home: Home, made: Any) -> None:
     start(home, made.card)
     client = MlflowClient(home.tracking_uri)
