@@ -170,5 +170,7 @@ def _at_work(seen: Any) -> Iterator[RenderableType]:
     """How far a running study was when its runner last looked."""
     progress = seen.progress
     yield Text(f"{counts(progress)}; {pace(progress, seen.taken - progress.started)}")
+    used = f"{count(progress.workers, 'worker')} on {count(progress.nodes, 'node')}"
+    yield Text(used + (f", {progress.gpus:g} GPUs" if progress.gpus else ""))
     if seen.trouble:
         yield Text(f"the tracker is behind: {seen.trouble}", style="yellow")
