@@ -29,10 +29,11 @@ def environment(token: Path) -> dict[str, str]:
     }
 
 
-def on_loopback() -> dict[str, str]:
-    """On Linux Ray takes the machine's outward address even when told another; see
-    hpo.execute.ray_tune."""
-    return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+def network(host: str) -> dict[str, str]:
+    """For processes that listen on an address. On Linux Ray takes the machine's outward address in
+    place of 127.0.0.1, but for this switch, with which on the other hand no node may join. What
+    hpo.execute sets for itself is inherited, so it is set either way."""
+    return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0" if host in ("127.0.0.1", "localhost") else "1"}
 
 
 def head(host: str, port: int, dashboard_port: int, client_port: int, slots: int) -> list[str]:

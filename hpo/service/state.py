@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from hpo.checkpoints import DEFAULT
 from hpo.errors import InputError
 from hpo.files import write_atomically
 from hpo.home import Home
@@ -22,6 +23,7 @@ class Service(Settings):
         studies: how many may run side by side.
         ray: the head's process; `address` is for nodes and drivers, `jobs` the job API.
         mlflow: the server's process, `tracking` its address; both `None` on a node that joined.
+        checkpoints: where they go if a study file leaves it open.
     """
 
     schema_version: Literal[1] = 1
@@ -31,6 +33,7 @@ class Service(Settings):
     jobs: str
     mlflow: Process | None
     tracking: str | None
+    checkpoints: str = DEFAULT
 
     @property
     def is_up(self) -> bool:

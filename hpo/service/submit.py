@@ -29,7 +29,7 @@ def submit(path: str | Path, home: Home, priority: int = 0, extend: bool = False
     shipping.unpack(shipment, folder.code)
     remember_origin(study.folder, folder, home.root)
     shipped = studyfile.load(folder.code / studyfile.locate(path).name)
-    frozen.freeze(shipped, home, extend)
+    frozen.freeze(shipped, home, extend, service.checkpoints)
     if Queue(home).put(study.name, priority):
         Jobs(service, home).hand_in_driver(home)
     return study.name

@@ -6,10 +6,10 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hpo.checkpoints import DEFAULT
 from hpo.errors import HpoError, InputError
 from hpo.home import Home
 from hpo.lock import FileLock
@@ -93,10 +93,9 @@ def join(home: Home, address: str) -> Process:
             f"the service at {address} lets nobody in without its token",
             f"copy service/{folder.token.name} from its home folder to {folder.token}",
         )
-    environment = ray_head.environment(folder.token)
-    log = folder.log("node")
-    node = start(ray_head.node(_host_towards(address), address), environment, log)
-    return node
+    host = _host_towards(address)
+    environment = {**ray_head.environment(folder.token), **ray_head.network(host)}
+    return start(ray_head.node(host, address), environment, folder.log("node"))
 
 
 def down(home: Home) -> bool:
@@ -154,9 +153,7 @@ def _start_mlflow(home: Home, folder: ServiceFolder, options: Options) -> _Track
 def _start_ray(folder: ServiceFolder, options: Options, tracking: _Tracking) -> Service:
     port, client = server.free_port(), server.free_port()
     jobs = _port(options.host, JOBS_PORT)
-    environment: Mapping[str, str] = ray_head.environment(folder.token)
-    if options.host == mlflow_server.LOOPBACK:
-        environment = {**environment, **ray_head.on_loopback()}
+    environment = {**ray_head.environment(folder.token), **ray_head.network(options.host)}
     log = folder.log("ray")
     command = ray_head.head(options.host, port, jobs, client, options.studies)
     ray = start(command, environment, log)
@@ -167,6 +164,7 @@ def _start_ray(folder: ServiceFolder, options: Options, tracking: _Tracking) -> 
         jobs=f"http://{options.host}:{jobs}",
         mlflow=tracking.process,
         tracking=tracking.url,
+        checkpoints=checkpoints_in(options.artifacts),
     )
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and ray.find() is not None:
@@ -185,6 +183,12 @@ def _port(host: str, wanted: int) -> int:
         return wanted
     except InputError:
         return server.free_port()
+
+
+def checkpoints_in(artifacts: str | None) -> str:
+    """Where checkpoints go that no study file names a place for: to the store of the artifacts, if
+    that is one which other machines reach."""
+    return f"{artifacts.rstrip('/')}/checkpoints" if artifacts and "://" in artifacts else DEFAULT
 
 
 def _host_towards(address: str) -> str:
