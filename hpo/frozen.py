@@ -8,7 +8,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -181,6 +181,19 @@ def open_final_journal(folder: StudyFolder, writable: bool = False) -> Journal:
     spec = _read(folder)
     storage, final_id = spec["file"]["storage"], f"{spec['id']}-final"
     return open_journal(storage, folder.final.journal, final_id, writable)
+
+
+def forget_records(folder: StudyFolder) -> None:
+    """Removes the record of a study and that of its final stage.
+
+    Raises:
+        InputError: there is no such study, or its database cannot be used.
+        StudyConflict: a process writes to it.
+    """
+    spec = _read(folder)
+    storage = spec["file"]["storage"]
+    forget(storage, folder.final.journal, f"{spec['id']}-final")
+    forget(storage, folder.journal, spec["id"])
 
 
 @contextmanager
@@ -358,7 +371,8 @@ def _has_results(folder: StudyFolder) -> bool:
 def _clear(folder: StudyFolder) -> None:
     """Forgets trials that came to nothing."""
     spec = _read(folder)
-    open_checkpoints(folder).clear()
+    with suppress(stores.StoreLost):  # which may be why the study is to be another one
+        open_checkpoints(folder).clear()
     # The record last: trials without one are taken for a study that lost it.
     shutil.rmtree(folder.root / "trials", ignore_errors=True)
     (folder.root / spec["known"]).unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,9 +82,20 @@ class StudyFolder:
         return self.root / "bundles"
 
     @property
+    def data(self) -> Path:
+        """Digests of the data that its trials see."""
+        return self.root / "data.json"
+
+    @property
     def snapshot(self) -> Path:
         """How far it was when its runner last looked."""
         return self.root / "progress.json"
+
+    def remove(self) -> None:
+        """Removes everything, or, if it is cut short, leaves no study but what is to be cleared."""
+        gone = self.root.with_name(f".{self.name}-{os.getpid()}")
+        self.root.rename(gone)
+        shutil.rmtree(gone)
 
     def trial(self, number: int) -> Path:
         return self.root / "trials" / f"{number:06d}"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hpo import frozen
+from hpo import datasets, frozen
 from hpo.errors import InputError
 from hpo.home import Home, StudyFolder
 from hpo.lock import FileLock
@@ -43,6 +43,7 @@ def sync(name: str, home: str | Path | Home | None = None) -> tuple[int, str | N
         result = load_study(name, home)
         tracker = open_tracker(study.file.tracking, home, name)
         card = frozen.card(study, frozen.study_id(folder))
+        card = replace(card, data=datasets.read(folder))
         publisher = publisher_of(study, card, folder, tracker, _Still(result))
         publisher.start()
         publisher.close(FLUSH_S, Ending.DONE if result.done else Ending.STOPPED)

@@ -160,7 +160,7 @@ class StudyCard:
         file_text: the study file as it was submitted.
         space: the resolved search space, as JSON.
         stage: whose trials these are: of the search, or of the final stage.
-        data: digests of the data the study is about, by name; may be empty.
+        data: digests of the data that every trial sees, by name; empty where nobody can tell.
     """
 
     name: str

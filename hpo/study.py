@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
-from hpo import frozen, studyfile
+from hpo import datasets, frozen, studyfile
 from hpo.coordinator import Coordinator
 from hpo.errors import HpoError, InputError, StudyFailed
 from hpo.execute import inline
@@ -17,6 +18,7 @@ from hpo.progress import Progress
 from hpo.publishing import FLUSH_S, OUTAGE_FLUSH_S, publisher_of, running
 from hpo.records import (
     Decision,
+    Json,
     TrialRecord,
     TrialSpec,
     best_trials,
@@ -82,9 +84,11 @@ def run(
     home.make()
     folder = home.study(study.name)
     with running(folder), _logging(folder):
-        if not _is_complete(study, folder):
-            check_trainable(study)
+        data = None if _is_complete(study, folder) else check_trainable(study)
         card = frozen.freeze(study, home, extend)
+        if data is not None:
+            datasets.write_down(data, folder)
+        card = replace(card, data=datasets.read(folder))
         _say_what_is_known(study, folder)
         report.begin(study, folder)
         tracker = open_tracker(study.file.tracking, home, study.name)
@@ -154,17 +158,21 @@ def _say_what_is_known(study: Study, folder: StudyFolder) -> None:
         log.info(line)
 
 
-def check_trainable(study: Study) -> None:
+def check_trainable(study: Study) -> dict[str, str]:
     """Lets the trainable judge configs that together take every choice, before any worker starts.
+
+    Returns:
+        digests of the data that all of them see, by name.
 
     Raises:
         InputError: one of them could not run here.
     """
-    seen = []
+    seen: list[Json] = []
     for drawn in probes(study.space.root):
         if drawn.config not in seen and study.space.rejects(drawn.config) is None:
             seen.append(drawn.config)
             study.trainable.check(study.space.config(drawn.config), study.folder)
+    return datasets.fingerprint(study, map(study.space.config, seen))
 
 
 def keep_best(study: Study, folder: StudyFolder, progress: Progress) -> None:

@@ -89,6 +89,9 @@ class StudyFile(Settings):
     baseline: dict[str, Any] | None = Field(
         None, description="a config to beat, which runs in the final stage beside the candidates"
     )
+    priority: int = Field(
+        0, description="on a service, of the studies that wait the one with the highest goes first"
+    )
     resources: ResourceSettings = ResourceSettings()
     storage: str = Field(
         "default",

@@ -24,7 +24,7 @@ LAYERS = [
     ["hpo.report"],
     ["hpo.coordinator"],
     ["hpo.final", "hpo.stage"],
-    ["hpo.frozen"],
+    ["hpo.datasets", "hpo.frozen"],
     ["hpo.studyfile", "hpo.schema"],
     ["hpo.search", "hpo.execute", "hpo.track", "hpo.train"],
     ["hpo.trainable"],
@@ -32,7 +32,7 @@ LAYERS = [
     [
         *("hpo.records", "hpo.home", "hpo.metric_log", "hpo.seeds", "hpo.settings"),
         *("hpo.assignments", "hpo.budget", "hpo.endings", "hpo.guards", "hpo.ledger"),
-        *("hpo.limits", "hpo.progress", "hpo.snapshot", "hpo.finalists"),
+        *("hpo.limits", "hpo.process", "hpo.progress", "hpo.urls", "hpo.snapshot", "hpo.finalists"),
         *("hpo.differences", "hpo.files", "hpo.lock", "hpo.lazy", "hpo.errors"),
     ],
 ]

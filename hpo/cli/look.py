@@ -17,19 +17,22 @@ from hpo.home import Home
 def list_() -> None:
     """List the studies in this home and how far they are."""
     from hpo.report import status
-    from hpo.result import StudyResult, load_study
+    from hpo.result import load_study
+    from hpo.service.standing import standing
 
     home = Home.default()
     found = home.studies()
     if not found:
         out.print(f"no studies in {home.root}; hpo run STUDY makes one", markup=False)
         return
-    rows: list[StudyResult | tuple[str, HpoError]] = []
+    rows: list[tuple[str, object, object]] = []
     for folder in found:
         try:
-            rows.append(load_study(folder.name, home))
+            result: object = load_study(folder.name, home)
+            stands: object = standing(folder.name, home)
         except HpoError as error:
-            rows.append((folder.name, error))
+            result, stands = error, None
+        rows.append((folder.name, result, stands))
     out.print(status.studies(rows))
 
 
@@ -38,8 +41,10 @@ def status_(name: NameArgument) -> None:
     """Show how far a study is, its best trial so far, and what was spent."""
     from hpo.report import status
     from hpo.result import load_study
+    from hpo.service.standing import standing
 
-    for part in status.status(load_study(name)):
+    home = Home.default()
+    for part in status.status(load_study(name, home), standing(name, home)):
         out.print(part)
 
 
@@ -62,8 +67,13 @@ def ui(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 5000,
 ) -> None:
     """Open the MLflow UI on this home, on loopback."""
+    from hpo.track import home_server
     from hpo.track.ui import serve
 
+    up = home_server.running(Home.default())
+    if up is not None:
+        out.print(f"MLflow UI: {up.url}, of the service that hpo up started", markup=False)
+        return
     # Ended by SIGTERM it ends its server, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
     server = serve(Home.default(), host, port)

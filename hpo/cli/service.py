@@ -1,1 +1,202 @@
 """Commands of the service: the same studies, on processes that outlive the terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from hpo.cli.app import (
+    INTERRUPTED,
+    NameArgument,
+    SetOption,
+    StudyArgument,
+    TrialsOption,
+    app,
+    out,
+    overrides,
+)
+from hpo.errors import StudyFailed
+from hpo.home import Home
+
+
+@app.command(name="up")
+def up_(
+    studies: Annotated[
+        int | None, typer.Option(min=1, help="How many may run side by side.  [default: 4]")
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="MLflow's database; with a password: in HPO_STORE."),
+    ] = None,
+    artifacts: Annotated[
+        str | None, typer.Option(metavar="URI", help="Where MLflow keeps files.")
+    ] = None,
+    host: Annotated[
+        str | None, typer.Option(help="Address to listen on.  [default: 127.0.0.1]")
+    ] = None,
+    join: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Be a node of the service there, HOST:PORT."),
+    ] = None,
+) -> None:
+    """Start the service on this machine: Ray and MLflow. It goes on with what was interrupted."""
+    from hpo.service import options
+    from hpo.service import up as service
+
+    home = Home.default()
+    if join is not None:
+        was = service.join(home, join)
+        out.print(f"this machine {'is' if was else 'is now'} a node of {join}", markup=False)
+        return
+    options.check_url("--store", store, "it in PGPASSWORD or ~/.pgpass, or the URL in HPO_STORE")
+    options.check_url("--artifacts", artifacts, "its credentials in the environment")
+    given = options.Given(
+        studies=studies,
+        store=store or options.secret_store(),
+        artifacts=artifacts,
+        host=host,
+        password=options.admin_password(host, ask=_ask_password if sys.stdin.isatty() else None),
+    )
+    found = service.up(home, given)
+    out.print(f"the service is up{' already' if found.was_up else ''}", style="bold")
+    if found.differing:
+        out.print("otherwise than asked for; hpo down comes first:", style="yellow")
+        for line in found.differing:
+            out.print(f"  {line}", style="yellow", markup=False)
+    out.print(f"studies side by side: {found.service.options.studies}")
+    out.print(f"MLflow: {found.tracking.url}", markup=False)
+    out.print(f"Ray: {found.service.jobs}, for hpo up --join {found.service.address}", markup=False)
+    if found.going_on:
+        out.print(f"waiting for their turn again: {', '.join(found.going_on)}", markup=False)
+
+
+@app.command()
+def down() -> None:
+    """Stop the running studies, and then what `hpo up` has started on this machine."""
+    from hpo.service import down as service
+
+    home = Home.default()
+    ended = service.down(home, say=lambda line: out.print(line, markup=False))
+    out.print("the service is down" if ended else f"no service is up on {home.root}", markup=False)
+
+
+@app.command()
+def submit(
+    study: StudyArgument,
+    sets: SetOption = None,
+    trials: TrialsOption = None,
+    priority: Annotated[
+        int | None, typer.Option(help="Higher goes first.  [default: the study file's]")
+    ] = None,
+    extend: Annotated[
+        bool,
+        typer.Option("--extend", help="The space has grown: wider ranges or more choices."),
+    ] = False,
+) -> None:
+    """Hand a study to the service, and walk away."""
+    from hpo.service import submit as service
+
+    done = service.submit(study, Home.default(), overrides(sets, trials), priority, extend)
+    out.print(f"study {done.name} is submitted, place {done.turn} in the queue", markup=False)
+    if done.page:
+        out.print(f"look at it: {done.page}", markup=False)
+    out.print(f"hpo watch {done.name} shows it live, hpo stop {done.name} ends it", markup=False)
+
+
+@app.command()
+def watch(name: NameArgument) -> None:
+    """Show a submitted study live, until it ends. Ctrl-C leaves it running."""
+    from rich.console import Console
+
+    from hpo.service import watch as service
+
+    console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+    try:
+        end = service.watch(name, Home.default(), console)
+    except KeyboardInterrupt:
+        out.print(f"detached; the study goes on, and hpo watch {name} shows it again", markup=False)
+        return
+    for part in end.parts:
+        out.print(part)
+    if end.failure:
+        raise StudyFailed(end.failure)
+    if not end.done:
+        out.print(end.remedy, markup=False)
+        sys.exit(INTERRUPTED)
+
+
+@app.command()
+def logs(
+    name: NameArgument,
+    follow: Annotated[
+        bool, typer.Option("-f", "--follow", help="Go on until the study ends.")
+    ] = False,
+    trial: Annotated[
+        int | None,
+        typer.Option("--trial", min=0, help="What a trial printed, and its traceback."),
+    ] = None,
+) -> None:
+    """Print what was said while a study ran."""
+    from hpo.service import logs as service
+    from hpo.service.standing import standing
+
+    home = Home.default()
+    paths = service.files(home.study(name), trial)
+
+    def is_over() -> bool:
+        now = standing(name, home)
+        return now is None or now.is_over
+
+    try:
+        said = service.follow(paths[0], is_over) if follow else service.read(paths)
+        for text in said:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+        if follow:
+            sys.stdout.writelines(service.read(paths[1:]))
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+
+
+@app.command()
+def stop(name: NameArgument) -> None:
+    """Stop a study: its running trials are saved, and `hpo resume` goes on with them."""
+    from hpo.service import control
+
+    out.print(control.stop(name, Home.default()), markup=False)
+
+
+@app.command()
+def resume(name: NameArgument) -> None:
+    """Let a study go on that was stopped or has failed."""
+    from hpo.service import control
+    from hpo.service.submit import running
+
+    home = Home.default()
+    control.resume(name, home, running(home))
+    out.print(f"study {name} waits for its turn; hpo watch {name} shows it", markup=False)
+
+
+@app.command()
+def remove(
+    name: NameArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Remove a study: its record, checkpoints, reports and MLflow runs. This cannot be undone."""
+    from hpo.service import remove as service
+
+    home = Home.default()
+    service.check(name, home)
+    if not yes:
+        out.print(f"this removes {home.study(name).root} and the study's MLflow runs", markup=False)
+        typer.confirm(f"remove study {name}?", abort=True)
+    runs = service.remove(name, home)
+    out.print(f"study {name} is gone, and {runs} MLflow runs", markup=False)
+
+
+def _ask_password() -> str:
+    return str(
+        typer.prompt("password of MLflow's user admin", hide_input=True, confirmation_prompt=True)
+    )

@@ -44,7 +44,6 @@ class LiveView:
             if console.is_terminal
             else None
         )
-        self._since = time.monotonic()
         self._best: list[int] = []
         self._said = ""
         self._next_line = 0.0
@@ -98,7 +97,7 @@ class LiveView:
         self.console.print(f"{line}; {self._pace(progress)}", markup=False)
 
     def _pace(self, progress: Progress) -> str:
-        return pace(progress, time.monotonic() - self._since)
+        return pace(progress, time.time() - progress.started)
 
 
 def counts(progress: Progress) -> str:
@@ -119,11 +118,16 @@ def pace(progress: Progress, seconds: float) -> str:
     """Trials a minute in the `seconds` of this run, and the time left at that pace."""
     if not progress.finished_here or not seconds:
         return f"{seconds:.0f} s"
-    rate = progress.finished_here / seconds
-    text = f"{rate * 60:.0f} trials/min"
-    if progress.total is not None and not progress.stopping:
-        text += f", {duration((progress.total - progress.finished) / rate)} left"
-    return text
+    text = f"{progress.finished_here / seconds * 60:.0f} trials/min"
+    remaining = left(progress, seconds)
+    return f"{text}, {remaining} left" if remaining else text
+
+
+def left(progress: Progress, seconds: float) -> str:
+    """The time left at the pace of the `seconds` of this run; empty where that is not known."""
+    if progress.total is None or progress.stopping or not progress.finished_here:
+        return ""
+    return duration((progress.total - progress.finished) * seconds / progress.finished_here)
 
 
 def best_line(best: tuple[TrialRecord, ...], objectives: Objectives) -> str:

@@ -18,23 +18,28 @@ MAX_ROWS = 20
 def markdown(
     summary: Summary,
     *,
+    name: str = "",
     total: int | None = None,
     ranges: Mapping[str, Range] | None = None,
     tests: Mapping[int, Mapping[str, float]] | None = None,
     audit: Audit | None = None,
+    over: bool = False,
     ended_by: str = "",
 ) -> str:
     """The summary in Markdown, the same text for the same summary.
 
     Args:
+        name: of the study, for the commands that use it.
         total: trials the study will have; `None` if it has no fixed number.
         ranges: the searched numbers, by dotted path. A best value within 1 % of an end is pointed
             out: the optimum may lie beyond it.
         tests: test metrics of the best trials by number, if they were computed.
         audit: of the pruner, if there is one.
+        over: whether the study is complete, or `ended_by` says so.
         ended_by: why the study ended before its number of trials.
     """
-    parts = [_progress(summary, total)]
+    over = over or bool(ended_by)
+    parts = [_progress(summary, total, over)]
     if ended_by:
         parts.append(f"It ended by {ended_by}.")
     if not summary.best:
@@ -43,6 +48,8 @@ def markdown(
         parts += _best(summary, ranges or {}, (tests or {}).get(summary.best[0].number, {}))
     else:
         parts += _front(summary, tests or {})
+    if summary.best and name:
+        parts += ["## Use it", _uses(name, over)]
     if summary.spent.worker_seconds:
         parts += [
             "## Spent",
@@ -61,7 +68,7 @@ def at_edge(value: Json, within: Range) -> bool:
     return bool(min(unit, 1 - unit) <= EDGE)
 
 
-def _progress(summary: Summary, total: int | None) -> str:
+def _progress(summary: Summary, total: int | None, over: bool) -> str:
     of_total = f" of {total}" if total is not None else ""
     if not summary.counts:
         return f"**0{of_total} trials** so far."
@@ -70,7 +77,24 @@ def _progress(summary: Summary, total: int | None) -> str:
         counts += f"; {count(summary.rejected, 'draw')} that the config model rejected"
     seconds = summary.spent.wall_seconds
     time = f" in {duration(seconds)}" if seconds else ""
-    return f"**{summary.finished}{of_total} trials**{time}: {counts}."
+    left = "" if over else _left(summary, total)
+    return f"**{summary.finished}{of_total} trials**{time}{left}: {counts}."
+
+
+def _left(summary: Summary, total: int | None) -> str:
+    """How long the rest takes at the pace so far, over all runs of the study."""
+    seconds, finished = summary.spent.wall_seconds, summary.finished
+    if not (total and seconds and finished) or finished >= total:
+        return ""
+    left = duration((total - finished) * seconds / finished)
+    return f" ({100 * finished // total} %, about {left} left)"
+
+
+def _uses(name: str, over: bool) -> str:
+    rows = [("to do", "command"), ("see the best config", f"`hpo best {name}`")]
+    if over:
+        rows.append(("put it into production", f"`hpo promote {name}`"))
+    return _table(rows)
 
 
 def _best(summary: Summary, ranges: Mapping[str, Range], test: Mapping[str, float]) -> list[str]:

@@ -33,12 +33,14 @@ def page(
     study: Study, folder: StudyFolder, trials: Sequence[TrialRecord], spent: Spending
 ) -> StudyPage:
     """How far the study is, for the tracker."""
-    summary = summarize(trials, study.objectives, spent)
+    summary, kept = summarize(trials, study.objectives, spent), read_kept(folder)
     text = markdown(
         summary,
+        name=study.name,
         total=study.file.search.trials,
         ranges=ranges(study),
-        tests=_tests(read_kept(folder)),
+        tests=_tests(kept),
+        over=kept is not None and kept.complete,
     )
     return replace(study_page(summary, text, folder.report), bundle=newest(folder.bundles))
 
@@ -64,10 +66,12 @@ def end(
     summary = summarize(trials, study.objectives, spent)
     text = markdown(
         summary,
+        name=study.name,
         total=study.file.search.trials,
         ranges=ranges(study),
         tests=_tests(kept),
         audit=pruner_audit(study, trials, curves),
+        over=kept is not None and kept.complete,
         ended_by=ended_by,
     )
     write_report(trials, summary, text, kept, importances, folder.report)

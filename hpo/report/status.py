@@ -12,8 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from hpo.errors import HpoError
 from hpo.records import Objectives, State, TrialRecord
 from hpo.report import spending
+from hpo.report.live import counts, left, pace
 from hpo.report.tables import columns
 from hpo.report.words import count, digits, duration, metrics_line, params_line, values_line, yaml
 
@@ -37,36 +39,49 @@ def result(result: Any) -> Iterator[RenderableType]:
         )
 
 
-def status(result: Any) -> Iterator[RenderableType]:
-    """How far a study is, from its record."""
-    yield Text(f"study {result.name}: {_state(result)}; {_outcomes(result)}", style="bold")
+def status(result: Any, standing: Any = None) -> Iterator[RenderableType]:
+    """How far a study is, from its record, and, if it was submitted, from how it stands."""
+    yield Text(
+        f"study {result.name}: {_state(result, standing)}; {_outcomes(result)}", style="bold"
+    )
+    if standing is not None and standing.why:
+        yield Text(standing.why, style="yellow" if standing.state == "failed" else "")
+    if standing is not None and standing.snapshot is not None:
+        yield from _at_work(standing.snapshot)
     yield from _findings(result)
     failures = Counter(t.reason for t in result.trials if t.state is State.FAILED)
     for reason, times in failures.most_common(3):
         yield Text(f"failed {times}x: {reason}", style="yellow")
     yield Text(f"files: {os.path.relpath(result.folder)}")
+    if standing is not None and standing.page:
+        yield Text(f"look at it: {standing.page}")
 
 
-def studies(results: Sequence[Any]) -> Table:
-    """One row a study; a name and an error for one that cannot be read."""
-    table = columns("study", "state", "finished", "best", "trial")
-    for found in results:
-        if isinstance(found, tuple):
-            name, error = found
-            table.add_row(name, "unreadable", "", escape(error.message), "")
+def studies(found: Sequence[tuple[str, Any, Any]]) -> Table:
+    """One row a study.
+
+    Args:
+        found: the name, what there is of it or the error for one that cannot be read, and how it
+            stands on the service, if it was submitted.
+    """
+    table = columns("study", "state", "trials", "best", "trial", "time left")
+    for name, result, standing in found:
+        if isinstance(result, HpoError):
+            table.add_row(name, "unreadable", "", escape(result.message), "", "")
             continue
-        finished = sum(t.state is not State.RUNNING for t in found.trials)
-        if found.best is not None:
-            best, trial = values_line(found.best, found.objectives), str(found.best.number)
+        finished = sum(t.state is not State.RUNNING for t in result.trials)
+        if result.best is not None:
+            best, trial = values_line(result.best, result.objectives), str(result.best.number)
         else:
-            best = f"{count(len(found.front), 'trial')} in the Pareto set" if found.front else ""
+            best = f"{count(len(result.front), 'trial')} in the Pareto set" if result.front else ""
             trial = ""
         table.add_row(
-            found.name,
-            _state(found),
-            str(finished) if found.total is None else f"{finished}/{found.total}",
+            name,
+            _list_state(result, standing),
+            str(finished) if result.total is None else f"{finished}/{result.total}",
             escape(best),
             trial,
+            _left(standing),
         )
     return table
 
@@ -135,5 +150,25 @@ def _outcomes(result: Any) -> str:
     return text
 
 
-def _state(result: Any) -> str:
-    return "complete" if result.done else "running" if result.running else "stopped"
+def _state(result: Any, standing: Any) -> str:
+    if standing is not None:
+        return str(standing.state)
+    return "finished" if result.done else "running" if result.running else "stopped"
+
+
+def _left(standing: Any) -> str:
+    seen = None if standing is None else standing.snapshot
+    return "" if seen is None else left(seen.progress, seen.taken - seen.progress.started)
+
+
+def _list_state(result: Any, standing: Any) -> str:
+    state = _state(result, standing)
+    return f"{state}, {standing.why}" if state == "queued" else state
+
+
+def _at_work(seen: Any) -> Iterator[RenderableType]:
+    """How far a running study was when its runner last looked."""
+    progress = seen.progress
+    yield Text(f"{counts(progress)}; {pace(progress, seen.taken - progress.started)}")
+    if seen.trouble:
+        yield Text(f"the tracker is behind: {seen.trouble}", style="yellow")

@@ -1,8 +1,13 @@
-"""Stops studies of the service, and lets them go on."""
+"""Stops studies of the service, lets them go on, and removes them."""
 
 from __future__ import annotations
 
+import signal
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+import psutil
 
 from hpo.errors import HpoError, InputError
 from hpo.home import Home
@@ -14,7 +19,7 @@ STOP_TIMEOUT_S = 600.0
 """For trials to reach their next report."""
 
 
-def stop(name: str, home: Home, service: Service, jobs: Jobs) -> str:
+def stop(name: str, home: Home) -> str:
     """Stops a study: one that waits is not run, one that runs pauses its trials and saves them.
 
     Returns:
@@ -25,49 +30,60 @@ def stop(name: str, home: Home, service: Service, jobs: Jobs) -> str:
         HpoError: it did not stop in time.
     """
     queue = Queue(home)
+    if queue.withdraw(name):
+        return f"study {name} does not wait any more; hpo resume {name} has it wait again"
     entry = queue.entry(name)
-    if entry is None or entry.place not in (Place.QUEUED, Place.RUNNING):
+    if entry is None or entry.place is not Place.RUNNING:
         raise InputError(f"study {name!r} neither waits nor runs", f"hpo status {name} shows it")
-    if entry.place is Place.QUEUED:
-        queue.leave(name, Place.STOPPED)
-        return f"study {name} does not wait any more"
-    jobs.stop(entry.job)
+    stop_running([name], home)
+    after = queue.entry(name)
+    if after is not None and after.place is Place.ENDED and not after.failure:
+        return f"study {name} had just finished"
+    return f"study {name} was stopped; hpo resume {name} continues it"
+
+
+def stop_running(names: Sequence[str], home: Home) -> None:
+    """Has drivers end their studies as Ctrl-C ends `hpo run`, and waits for them.
+
+    Raises:
+        HpoError: some have not ended in time.
+    """
+    queue = Queue(home)
+    for name in names:
+        driver = queue.driver(name)
+        if driver is not None:
+            with suppress(psutil.NoSuchProcess):
+                driver.send_signal(signal.SIGINT)
     deadline = time.monotonic() + STOP_TIMEOUT_S
-    while time.monotonic() < deadline:
-        entry = queue.entry(name)
-        if entry is None or entry.place is not Place.RUNNING:
-            return f"study {name} was stopped; hpo resume {name} continues it"
-        if not jobs.is_alive(entry.job):
-            queue.leave(name, Place.STOPPED)
-        time.sleep(0.2)
-    raise HpoError(
-        f"study {name!r} has not stopped after {STOP_TIMEOUT_S:.0f} s: a trial has not reported",
-        f"hpo logs {name} shows what it does",
-    )
+    left = list(names)
+    while left and time.monotonic() < deadline:
+        time.sleep(0.1)
+        left = [name for name in left if queue.driver(name) is not None]
+    for name in names:  # also of one whose driver has died without a word
+        queue.stopped(name)
+    if left:
+        raise HpoError(
+            f"{', '.join(left)}: still running after {STOP_TIMEOUT_S:.0f} s, since a trial has not"
+            " reported",
+            f"hpo logs {left[0]} shows what it does",
+        )
 
 
-def resume(name: str, home: Home, jobs: Jobs) -> None:
+def resume(name: str, home: Home, service: Service) -> None:
     """Has a study wait for its turn again; it goes on where it was.
 
     Raises:
-        InputError: it was never submitted, or it is running.
+        InputError: it was never submitted, it is running, or it has finished.
     """
     queue = Queue(home)
     entry = queue.entry(name)
     if entry is None:
+        home.study(name)
         raise InputError(f"study {name!r} was never submitted", "hpo submit STUDY does that")
+    if entry.place is Place.ENDED and not entry.failure:
+        raise InputError(
+            f"study {name!r} has finished",
+            "hpo submit STUDY --trials N, with a larger number, continues it",
+        )
     if queue.put(name, entry.priority):
-        jobs.hand_in_driver(home)
-
-
-def lost(home: Home, jobs: Jobs) -> list[str]:
-    """Studies whose driver died without a word, which are marked as stopped; their names."""
-    queue = Queue(home)
-    names = []
-    for folder in home.studies():
-        entry = queue.entry(folder.name)
-        if entry is None or entry.place is not Place.RUNNING or jobs.is_alive(entry.job):
-            continue
-        queue.leave(folder.name, Place.ENDED, "its driver died; hpo resume continues it")
-        names.append(folder.name)
-    return names
+        Jobs(service, home).hand_in_driver()

@@ -5,8 +5,10 @@ python -m hpo.service.driver HOME JOB
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+import traceback
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,7 +17,9 @@ from hpo.errors import HpoError
 from hpo.execute import ray_tune
 from hpo.home import Home, StudyFolder
 from hpo.progress import Progress
+from hpo.result import StudyResult
 from hpo.service.queue import Place, Queue
+from hpo.service.state import ServiceFolder
 from hpo.study import run
 
 SNAPSHOT_S = 1.0
@@ -23,29 +27,36 @@ SNAPSHOT_S = 1.0
 
 
 def main(home: Home, job: str) -> int:
-    """Takes one study and runs it; its place in the queue says how it went."""
+    """Takes one study and runs it; its place in the queue says how it went.
+
+    A study whose service is gone keeps its place: `hpo up` goes on with it.
+    """
     queue = Queue(home)
     folder = queue.take(job)
     if folder is None:
         print("no study waits")
         return 0
+    _say_into(folder.log)
+    page = None
     try:
-        done = _run(home, folder)
+        result = _run(home, folder)
+        place, failure, code = (Place.ENDED if result.done else Place.STOPPED), "", 0
+        page = result.url
     except KeyboardInterrupt:
-        queue.leave(folder.name, Place.STOPPED)
-        return 0
+        place, failure, code = Place.STOPPED, "", 0
     except HpoError as error:
-        queue.leave(folder.name, Place.ENDED, str(error))
+        place, failure, code = Place.ENDED, str(error), error.exit_code
         print(error)
-        return error.exit_code
     except BaseException as error:
-        queue.leave(folder.name, Place.ENDED, f"{type(error).__name__}: {error}")
-        raise
-    queue.leave(folder.name, Place.ENDED if done else Place.STOPPED)
-    return 0
+        place, failure, code = Place.ENDED, f"{type(error).__name__}: {error}", 1
+        traceback.print_exc()
+    service = ServiceFolder.of(home).read()
+    if service is not None and service.is_up:
+        queue.leave(folder.name, place, failure, page)
+    return code
 
 
-def _run(home: Home, folder: StudyFolder) -> bool:
+def _run(home: Home, folder: StudyFolder) -> StudyResult:
     due = 0.0
 
     def seen(progress: Progress, trouble: str | None) -> None:
@@ -55,8 +66,17 @@ def _run(home: Home, folder: StudyFolder) -> bool:
             with suppress(OSError):  # a full disk is told by who must write
                 snapshot.write(folder, progress, trouble)
 
+    folder.snapshot.unlink(missing_ok=True)  # of the run before
     with ray_tune.joined(folder.code):
-        return run(frozen.thaw(folder), home=home, observer=seen).done
+        return run(frozen.thaw(folder), home=home, observer=seen)
+
+
+def _say_into(log: Path) -> None:
+    """What this process and its libraries say is kept with the study."""
+    sys.stdout.flush()
+    with log.open("ab", buffering=0) as file:
+        for descriptor in (1, 2):
+            os.dup2(file.fileno(), descriptor)
 
 
 if __name__ == "__main__":

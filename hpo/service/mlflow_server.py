@@ -2,38 +2,18 @@
 
 from __future__ import annotations
 
-import ipaddress
+import base64
 import os
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 from hpo.errors import InputError
 from hpo.home import Home
+from hpo.service.options import is_loopback
 from hpo.service.state import ServiceFolder
 from hpo.track import server
-
-LOOPBACK = "127.0.0.1"
-ADMIN = "admin"
-
-
-def check(host: str, password: str | None) -> None:
-    """Refuses to listen where others are without asking who they are.
-
-    Raises:
-        InputError: `host` is no loopback address and there is no password.
-    """
-    if is_loopback(host) or password:
-        return
-    raise InputError(
-        f"to listen on {host} is to let others in, and MLflow would not ask who they are",
-        f"set HPO_ADMIN_PASSWORD, the password of its user {ADMIN!r}, or stay on {LOOPBACK}",
-    )
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+from hpo.track.home_server import ADMIN
 
 
 def command(
@@ -68,6 +48,30 @@ def environment(
     return told
 
 
+def check_password(url: str, password: str, folder: ServiceFolder) -> None:
+    """MLflow takes the password only when it makes the user; later it has one.
+
+    Raises:
+        InputError: it has another one.
+    """
+    pair = base64.b64encode(f"{ADMIN}:{password}".encode()).decode()
+    request = urllib.request.Request(
+        f"{url}/api/2.0/mlflow/users/get?username={ADMIN}",
+        headers={"Authorization": f"Basic {pair}"},
+    )
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(request, timeout=30):
+            return
+    except urllib.error.HTTPError as error:
+        if error.code not in (401, 403):
+            raise
+    raise InputError(
+        f"MLflow's user {ADMIN!r} has another password, that of the first hpo up",
+        f"give that one; or remove {_users(folder)}, and with it all of MLflow's users",
+    )
+
+
 def _names(host: str, port: int) -> list[str]:
     names = [host, "localhost"] if is_loopback(host) else [host]
     return [f"{name}:{port}" for name in dict.fromkeys(names)]
@@ -85,10 +89,14 @@ def _write_config(folder: ServiceFolder) -> Path:
     text = (
         "[mlflow]\n"
         "default_permission = NO_PERMISSIONS\n"
-        f"database_uri = sqlite:///{folder.root / 'mlflow-users.db'}\n"
+        f"database_uri = sqlite:///{_users(folder)}\n"
         f"admin_username = {ADMIN}\n"
     )
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
     return path
+
+
+def _users(folder: ServiceFolder) -> Path:
+    return folder.root / "mlflow-users.db"

@@ -4,71 +4,84 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from hpo.settings import Settings
+from hpo.process import Process
 
 GRACE_S = 5.0
 """For processes whose parent has ended already."""
 
+MARK = "HPO_SERVICE"
+"""In the environment of whatever a process of ours starts: by it those are found whose parent has
+ended."""
 
-class Process(Settings):
-    """A process, told apart from a later one of the same id by when it began.
-
-    Args:
-        created: Unix time in seconds, as the kernel has it.
-    """
-
-    pid: int
-    created: float
-
-    def find(self) -> psutil.Process | None:
-        """The living process; `None` if it has ended."""
-        try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.created) < 0.1
-            return process if same and process.status() != psutil.STATUS_ZOMBIE else None
-        except psutil.NoSuchProcess:
-            return None
+NOT_HANDED_ON = ("HPO_ADMIN_PASSWORD", "HPO_STORE")
+"""Secrets of the command that starts a process; who is to know them is told in its own words."""
 
 
 def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
     """Starts a process in a session of its own, so that no terminal takes it along.
 
+    It works in the folder of its log: modules in the user's folder are not to be taken for those
+    that it imports.
+
     Args:
         environment: on top of this process's. Secrets go here: command lines are public.
         log: what it says; a new file.
     """
+    inherited = {name: value for name, value in os.environ.items() if name not in NOT_HANDED_ON}
     with log.open("wb") as output:
         started = subprocess.Popen(
             command,
-            env={**os.environ, **environment},
+            env={**inherited, **environment, MARK: str(log)},
+            cwd=log.parent,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    return Process(pid=started.pid, created=psutil.Process(started.pid).create_time())
+    return Process.of(started.pid)
 
 
-def stop(process: Process, patience_seconds: float) -> None:
+def stop(process: Process, log: Path, patience_seconds: float) -> bool:
     """Ends a process and those it started, and no others.
 
     It is asked first, then what it has left behind is; what does not listen is killed.
+
+    Args:
+        log: that it was started with.
+
+    Returns:
+        whether there was anything to end.
     """
     found = process.find()
-    if found is None:
-        return
-    family = [found, *found.children(recursive=True)]
-    found.terminate()
-    psutil.wait_procs([found], patience_seconds)
+    family = list(_family(process, log))
+    if found is not None:
+        family += [found, *found.children(recursive=True)]
+        found.terminate()
+        psutil.wait_procs([found], patience_seconds)
     for how in ("terminate", "kill"):
         left = [each for each in family if each.is_running()]
         for each in left:
             with suppress(psutil.NoSuchProcess):
                 getattr(each, how)()
         psutil.wait_procs(left, GRACE_S)
+    return bool(family)
+
+
+def _family(process: Process, log: Path) -> Iterator[psutil.Process]:
+    """What a process has started that still lives, whether or not it lives itself."""
+    ourselves = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    for each in psutil.process_iter():
+        with suppress(psutil.Error, OSError):
+            if each.pid in ourselves or each.create_time() < process.created - 1:
+                continue
+            environment = each.environ()
+            # Ray's workers write their title over their environment.
+            titled = MARK not in environment and each.name().startswith("ray")
+            if environment.get(MARK) == str(log) or (titled and os.getsid(each.pid) == process.pid):
+                yield each

@@ -7,18 +7,24 @@ goes first though it came last. A driver that finds nothing waiting ends.
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Literal
+
+import psutil
 
 from hpo.errors import InputError
 from hpo.files import write_atomically
 from hpo.home import Home, StudyFolder
 from hpo.lock import FileLock
+from hpo.process import Process
 from hpo.service.state import ServiceFolder
 from hpo.settings import Settings
 
-LOCK_WAIT_S = 10.0
+LOCK_WAIT_S = 30.0
+"""Whoever submits a large folder holds the queue while it is copied."""
 
 
 class Place(StrEnum):
@@ -27,7 +33,7 @@ class Place(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     STOPPED = "stopped"
-    ENDED = "ended"  # finished, or failed: the record and `failure` say which
+    ENDED = "ended"  # finished, or failed: `failure` says which
 
 
 class Entry(Settings):
@@ -36,7 +42,9 @@ class Entry(Settings):
     Args:
         priority: higher goes first.
         submitted: Unix time in seconds; of equal priority the oldest goes first.
+        page: its address in the tracker; empty if it has none.
         job: of the driver that runs it or ran it last, in Ray's job table.
+        driver: the process of that driver, on the machine of the head.
         failure: why it failed; empty if it did not.
     """
 
@@ -44,7 +52,9 @@ class Entry(Settings):
     place: Place
     priority: int = 0
     submitted: float
+    page: str = ""
     job: str = ""
+    driver: Process | None = None
     failure: str = ""
 
 
@@ -53,6 +63,7 @@ class Queue:
 
     def __init__(self, home: Home) -> None:
         self._home = home
+        self._folder = ServiceFolder.of(home)
 
     def entry(self, name: str) -> Entry | None:
         """`None` for a study that was never submitted."""
@@ -65,8 +76,35 @@ class Queue:
             why = str(error).splitlines()[0]
             raise InputError(f"{path} is damaged: {why}", "submit the study again") from None
 
-    def put(self, name: str, priority: int) -> bool:
+    def driver(self, name: str) -> psutil.Process | None:
+        """The process that runs a study; `None` if none does."""
+        entry = self.entry(name)
+        if entry is None or entry.place is not Place.RUNNING or entry.driver is None:
+            return None
+        return entry.driver.find()
+
+    def waiting(self) -> list[str]:
+        """The studies that wait, the next one first."""
+        entries = self._entries(Place.QUEUED)
+        return [name for _, _, name in sorted((-e.priority, e.submitted, n) for n, e in entries)]
+
+    def running(self) -> list[str]:
+        """The studies that run, those that were submitted first at the front."""
+        found = sorted((e.submitted, name) for name, e in self._entries(Place.RUNNING))
+        return [name for _, name in found if self.driver(name) is not None]
+
+    def put(
+        self,
+        name: str,
+        priority: int,
+        page: str | None = None,
+        prepare: Callable[[], object] = lambda: None,
+    ) -> bool:
         """Has a study wait; one that waits already gets the new priority.
+
+        Args:
+            page: by default, that of before.
+            prepare: what is to be done before it may be taken, while it cannot be running.
 
         Returns:
             whether it needs a driver: it had none.
@@ -75,46 +113,87 @@ class Queue:
             InputError: it is running.
         """
         with self._locked():
-            before = self.entry(name)
-            if before is not None and before.place is Place.RUNNING:
+            if self.driver(name) is not None:
                 raise InputError(
                     f"study {name!r} is running",
                     f"hpo watch {name} shows it, hpo stop {name} ends it",
                 )
-            waiting = before is not None and before.place is Place.QUEUED
-            submitted = before.submitted if before is not None and waiting else time.time()
-            self._write(name, Entry(place=Place.QUEUED, priority=priority, submitted=submitted))
-            return not waiting
+            before = self.entry(name)
+            prepare()
+            waits = before is not None and before.place is Place.QUEUED
+            entry = Entry(
+                place=Place.QUEUED,
+                priority=priority,
+                submitted=before.submitted if before is not None and waits else time.time(),
+                page=(before.page if before is not None else "") if page is None else page,
+            )
+            self._write(name, entry)
+            return not waits
 
     def take(self, job: str) -> StudyFolder | None:
-        """The study that is next, which now runs; `None` if none waits."""
+        """The study that is next, which this process now runs; `None` if none is to be begun."""
         with self._locked():
-            waiting = [
-                (-entry.priority, entry.submitted, folder)
-                for folder in self._home.studies()
-                if (entry := self.entry(folder.name)) is not None and entry.place is Place.QUEUED
-            ]
+            waiting = [] if self._folder.closing.exists() else self.waiting()
             if not waiting:
                 return None
-            _, _, folder = min(waiting, key=lambda found: found[:2])
-            self._change(folder.name, place=Place.RUNNING, job=job)
-            return folder
+            self._change(waiting[0], place=Place.RUNNING, job=job, driver=Process.of(os.getpid()))
+            return self._home.study(waiting[0])
 
-    def leave(self, name: str, place: Place, failure: str = "") -> None:
-        """A study that ran has ended or was stopped, or one that waited is not to run."""
+    def leave(self, name: str, place: Place, failure: str = "", page: str | None = None) -> None:
+        """A study that this process ran has ended or was stopped.
+
+        Args:
+            page: by default, that of before.
+        """
         with self._locked():
-            self._change(name, place=place, failure=failure)
+            changes = {"place": place, "failure": failure}
+            self._change(name, **changes | ({"page": page} if page else {}))
+
+    def withdraw(self, name: str) -> bool:
+        """Has a study not wait any more.
+
+        Returns:
+            whether it did.
+        """
+        with self._locked():
+            entry = self.entry(name)
+            if entry is None or entry.place is not Place.QUEUED:
+                return False
+            self._change(name, place=Place.STOPPED)
+            return True
+
+    def stopped(self, name: str) -> None:
+        """Notes that a study does not run any more, where its driver could not."""
+        with self._locked():
+            entry = self.entry(name)
+            if entry is not None and entry.place is Place.RUNNING:
+                self._change(name, place=Place.STOPPED)
 
     def interrupted(self) -> list[str]:
         """Puts back what ran when the service went down; the names of all that wait now."""
         with self._locked():
-            names = []
-            for folder in self._home.studies():
-                entry = self.entry(folder.name)
-                if entry is not None and entry.place in (Place.QUEUED, Place.RUNNING):
-                    self._change(folder.name, place=Place.QUEUED)
-                    names.append(folder.name)
-            return names
+            for name, _ in self._entries(Place.RUNNING):
+                self._change(name, place=Place.QUEUED)
+            return self.waiting()
+
+    def share(self, name: str, fit: int) -> int:
+        """How many workers a running study may have: those that run share alike.
+
+        Args:
+            fit: workers of this study that the cluster has room for.
+
+        Returns:
+            at least 1; the first studies get what is left over of an uneven division.
+        """
+        running = self.running()
+        if name not in running:
+            return fit
+        each, over = divmod(fit, len(running))
+        return max(1, each + (running.index(name) < over))
+
+    def _entries(self, place: Place) -> list[tuple[str, Entry]]:
+        found = [(folder.name, self.entry(folder.name)) for folder in self._home.studies()]
+        return [(name, e) for name, e in found if e is not None and e.place is place]
 
     def _change(self, name: str, **changes: object) -> None:
         entry = self.entry(name)
@@ -125,6 +204,5 @@ class Queue:
         write_atomically(self._home.study(name).queue, entry.model_dump_json(indent=1))
 
     def _locked(self) -> FileLock:
-        folder = ServiceFolder.of(self._home)
-        folder.make()
-        return FileLock(folder.root / "queue.lock", LOCK_WAIT_S)
+        self._folder.make()
+        return FileLock(self._folder.root / "queue.lock", LOCK_WAIT_S)

@@ -4,40 +4,50 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
-from hpo.checkpoints import DEFAULT
-from hpo.errors import InputError
+from hpo.errors import InputError, StudyConflict
 from hpo.files import write_atomically
 from hpo.home import Home
-from hpo.service.processes import Process
+from hpo.lock import FileLock
+from hpo.process import Process
+from hpo.service.options import Options
 from hpo.settings import Settings
+
+LOCK_WAIT_S = 5.0
+
+S = TypeVar("S", bound=Settings)
 
 
 class Service(Settings):
-    """A service that was started.
+    """The Ray head of a service that was started.
 
     Args:
-        studies: how many may run side by side.
-        ray: the head's process; `address` is for nodes and drivers, `jobs` the job API.
-        mlflow: the server's process, `tracking` its address; both `None` on a node that joined.
-        checkpoints: where they go if a study file leaves it open.
+        address: HOST:PORT, for nodes and drivers.
+        jobs: the URL of its job API.
     """
 
     schema_version: Literal[1] = 1
-    studies: int
+    options: Options
     ray: Process
     address: str
     jobs: str
-    mlflow: Process | None
-    tracking: str | None
-    checkpoints: str = DEFAULT
 
     @property
     def is_up(self) -> bool:
-        return all(p.find() is not None for p in (self.ray, self.mlflow) if p is not None)
+        return self.ray.find() is not None
+
+
+class Node(Settings):
+    """This machine as a node of another one's service."""
+
+    schema_version: Literal[1] = 1
+    ray: Process
+    address: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +65,18 @@ class ServiceFolder:
         return self.root / "service.json"
 
     @property
+    def node(self) -> Path:
+        return self.root / "node.json"
+
+    @property
     def token(self) -> Path:
         """Whoever has it may run anything as this user."""
         return self.root / "ray-token"
 
     @property
-    def lock(self) -> Path:
-        return self.root / "up.lock"
+    def closing(self) -> Path:
+        """There while the service goes down: no study is begun any more."""
+        return self.root / "closing"
 
     def log(self, name: str) -> Path:
         return self.root / f"{name}.log"
@@ -70,22 +85,37 @@ class ServiceFolder:
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.root.chmod(0o700)
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One command at a time starts or ends the service.
+
+        Raises:
+            InputError: another one is at it.
+        """
+        try:
+            lock = FileLock(self.root / "up.lock", LOCK_WAIT_S)
+        except StudyConflict:
+            raise InputError(
+                f"another hpo up or hpo down is at work on {self.root.parent}", "wait for it"
+            ) from None
+        with lock:
+            yield
+
     def read(self) -> Service | None:
         """The service that was started last, whether or not it is up.
 
         Raises:
             InputError: the file is damaged.
         """
-        try:
-            return Service.model_validate_json(self.state.read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            why = str(error).splitlines()[0]
-            raise InputError(f"{self.state} is damaged: {why}", "remove it: hpo up") from None
+        return self._read(Service, self.state)
 
-    def write(self, service: Service) -> None:
-        write_atomically(self.state, service.model_dump_json(indent=1))
+    def read_node(self) -> Node | None:
+        """As what this machine joined another's service last."""
+        return self._read(Node, self.node)
+
+    def write(self, what: Service | Node) -> None:
+        path = self.state if isinstance(what, Service) else self.node
+        write_atomically(path, what.model_dump_json(indent=1))
 
     def make_token(self) -> None:
         """Makes the token if there is none; it stays the same as long as the home is there."""
@@ -95,3 +125,13 @@ class ServiceFolder:
         descriptor = os.open(self.token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(32))
+
+    @staticmethod
+    def _read(kind: type[S], path: Path) -> S | None:
+        try:
+            return kind.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            why = str(error).splitlines()[0]
+            raise InputError(f"{path} is damaged: {why}", "remove it: hpo up") from None

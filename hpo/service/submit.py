@@ -2,37 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpo import frozen, studyfile
 from hpo.errors import InputError
 from hpo.home import Home
+from hpo.lock import is_held
 from hpo.reuse.provenance import remember_origin
 from hpo.service import shipping
 from hpo.service.jobs import Jobs
 from hpo.service.queue import Queue
 from hpo.service.state import Service, ServiceFolder
+from hpo.track.page import page_of
 
 
-def submit(path: str | Path, home: Home, priority: int = 0, extend: bool = False) -> str:
-    """Has a study wait for its turn; returns its name.
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A study that waits for its turn.
+
+    Args:
+        page: its address in the tracker; `None` if it has none.
+        turn: 1 for the one that is next.
+    """
+
+    name: str
+    page: str | None
+    turn: int
+
+
+def submit(
+    path: str | Path,
+    home: Home,
+    overrides: Mapping[str, str] | None = None,
+    priority: int | None = None,
+    extend: bool = False,
+) -> Submitted:
+    """Has a study wait for its turn.
+
+    The code that it needs is copied: what is edited later does not touch it.
+
+    Args:
+        priority: in place of the study file's.
+        extend: the space may have grown since it was run before.
 
     Raises:
         InputError: the study file is wrong, its folder cannot be shipped, the study is running, or
             the service is not up.
     """
     service = running(home)
-    study = studyfile.load(path)
+    study = studyfile.load(path, overrides)
     shipment = shipping.pack(study.folder, home.root)
     folder = home.study(study.name)
-    # The study as it will be run: in the folder that was shipped.
-    shipping.unpack(shipment, folder.code)
-    remember_origin(study.folder, folder, home.root)
-    shipped = studyfile.load(folder.code / studyfile.locate(path).name)
-    frozen.freeze(shipped, home, extend, service.checkpoints)
-    if Queue(home).put(study.name, priority):
-        Jobs(service, home).hand_in_driver(home)
-    return study.name
+    queue = Queue(home)
+
+    def prepare() -> None:
+        if is_held(folder.root / "run.lock"):
+            raise InputError(f"another process runs the study {study.name!r}", "wait for it")
+        # The study as it will be run: in the folder that is shipped.
+        frozen.freeze(replace(study, folder=folder.code), home, extend, service.options.checkpoints)
+        shipping.unpack(shipment, folder.code)
+        remember_origin(study.folder, folder, home.root)
+
+    page = page_of(study.file.tracking, home, study.name)
+    priority = study.file.priority if priority is None else priority
+    if queue.put(study.name, priority, page or "", prepare):
+        Jobs(service, home).hand_in_driver()
+    waiting = queue.waiting()
+    turn = waiting.index(study.name) + 1 if study.name in waiting else 1
+    return Submitted(study.name, page, turn)
 
 
 def running(home: Home) -> Service:

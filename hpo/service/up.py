@@ -1,89 +1,103 @@
-"""Starts the service on this machine, and ends it."""
+"""Starts the service on this machine."""
 
 from __future__ import annotations
 
-import json
+import socket
 import time
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from hpo.checkpoints import DEFAULT
 from hpo.errors import HpoError, InputError
 from hpo.home import Home
-from hpo.lock import FileLock
+from hpo.process import Process
 from hpo.service import mlflow_server, ray_head
-from hpo.service.processes import Process, start, stop
-from hpo.service.state import Service, ServiceFolder
-from hpo.track import server
+from hpo.service.jobs import Jobs
+from hpo.service.options import Given, Options
+from hpo.service.processes import start, stop
+from hpo.service.queue import Queue
+from hpo.service.state import Node, Service, ServiceFolder
+from hpo.track import home_server, server
+from hpo.track.home_server import HomeServer
 
 START_TIMEOUT_S = 90.0
 
 PATIENCE_S = 30.0
 """How long processes have to end before they are killed. Studies have been stopped by then."""
 
+RAY_PORT = 6379
 JOBS_PORT = 8265
 TRACKING_PORT = 5000
 """Those that users of Ray and MLflow know; where one is taken, any free port."""
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
-    """How a service is to be.
+class Up:
+    """A service that is up.
 
     Args:
-        studies: how many may run side by side.
-        host: the address to listen on.
-        store: MLflow's database; `None`: SQLite in the home folder.
-        artifacts: where MLflow keeps files: a folder or a URI; `None`: in the home folder.
-        password: of MLflow's user "admin"; needed beyond loopback.
+        was_up: before it was asked for.
+        differing: what was asked for and is otherwise, for people; only where it was up.
+        going_on: studies that wait for their turn again.
     """
 
-    studies: int = 4
-    host: str = mlflow_server.LOOPBACK
-    store: str | None = None
-    artifacts: str | None = None
-    password: str | None = None
+    service: Service
+    tracking: HomeServer
+    was_up: bool
+    differing: tuple[str, ...] = ()
+    going_on: tuple[str, ...] = ()
 
 
-def up(home: Home, options: Options) -> tuple[Service, bool]:
-    """Starts what is not up yet.
+def up(home: Home, given: Given) -> Up:
+    """Starts what is not up, and goes on with what was queued and running when it went down.
 
-    Returns:
-        the service, and whether it was up before.
+    A service that ended without `hpo down` comes back with its options and on its ports.
 
     Raises:
-        InputError: these options are refused, or another `hpo up` is at work.
+        InputError: what is asked for is refused, or another `hpo up` is at work.
         HpoError: a process did not start.
     """
     home.make()
     folder = ServiceFolder.of(home)
     folder.make()
-    with FileLock(folder.lock, START_TIMEOUT_S):
-        before = folder.read()
-        if before is not None and before.is_up:
-            return before, True
-        mlflow_server.check(options.host, options.password)
+    with folder.alone():
+        before, tracking = folder.read(), home_server.read(home)
+        if before is not None and before.is_up and tracking is not None and tracking.is_up:
+            return Up(before, tracking, True, tuple(given.differing(before.options)))
+        options = given.over(before.options if before is not None else None)
         folder.make_token()
-        tracking = _start_mlflow(home, folder, options)
+        began = None
+        if tracking is None or not tracking.is_up:
+            tracking = began = _start_mlflow(home, folder, options, given, tracking)
+        if before is not None and before.is_up:
+            return Up(before, tracking, False)
+        if before is not None:
+            stop(before.ray, folder.log("ray"), PATIENCE_S)  # what a crash has left of it
         try:
-            service = _start_ray(folder, options, tracking)
+            service = _start_ray(home, folder, options, before)
         except BaseException:
-            stop(tracking.process, PATIENCE_S)
+            if began is not None:
+                stop(began.process, folder.log("mlflow"), PATIENCE_S)
             raise
         folder.write(service)
-        return service, False
+        folder.closing.unlink(missing_ok=True)
+        names = Queue(home).interrupted()
+        for _ in names:
+            Jobs(service, home).hand_in_driver()
+        return Up(service, tracking, False, going_on=tuple(names))
 
 
-def join(home: Home, address: str) -> Process:
+def join(home: Home, address: str) -> bool:
     """Makes this machine a node of another's service.
 
     Args:
         address: of the head, HOST:PORT; its token must be in this home's service folder.
 
+    Returns:
+        whether it was one before.
+
     Raises:
-        InputError: there is no token.
+        InputError: there is no token, or this machine is a node of another service.
         HpoError: the head cannot be reached.
     """
     folder = ServiceFolder.of(home)
@@ -93,114 +107,117 @@ def join(home: Home, address: str) -> Process:
             f"the service at {address} lets nobody in without its token",
             f"copy service/{folder.token.name} from its home folder to {folder.token}",
         )
-    host = _host_towards(address)
-    environment = {**ray_head.environment(folder.token), **ray_head.network(host)}
-    return start(ray_head.node(host, address), environment, folder.log("node"))
-
-
-def down(home: Home) -> bool:
-    """Ends the processes that `up` started, and no others.
-
-    Returns:
-        whether there were any.
-    """
-    folder = ServiceFolder.of(home)
-    service = folder.read()
-    if service is None:
+    with folder.alone():
+        before = folder.read_node()
+        if before is not None and before.ray.find() is not None:
+            if before.address != address:
+                raise InputError(
+                    f"this machine is a node of the service at {before.address}", "hpo down"
+                )
+            return True
+        log = folder.log("node")
+        if before is not None:
+            stop(before.ray, log, PATIENCE_S)
+        host = _host_towards(address)
+        environment = {**ray_head.environment(folder.token), **ray_head.network(host)}
+        node = start(ray_head.node(host, address), environment, log)
+        _wait_until_joined(node, log)
+        folder.write(Node(ray=node, address=address))
         return False
-    for process in (service.ray, service.mlflow):
-        if process is not None:
-            stop(process, PATIENCE_S)
-    folder.state.unlink(missing_ok=True)
-    return True
 
 
-def call(service: Service, token: Path, path: str) -> object:
-    """The answer of Ray's job API."""
-    request = urllib.request.Request(
-        f"{service.jobs}{path}", headers={"Authorization": f"Bearer {token.read_text().strip()}"}
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=10) as answer:
-        return json.load(answer)
-
-
-@dataclass(frozen=True, slots=True)
-class _Tracking:
-    process: Process
-    url: str
-
-
-def _start_mlflow(home: Home, folder: ServiceFolder, options: Options) -> _Tracking:
-    port = _port(options.host, TRACKING_PORT)
-    url = f"http://{options.host}:{port}"
+def _start_mlflow(
+    home: Home,
+    folder: ServiceFolder,
+    options: Options,
+    given: Given,
+    before: HomeServer | None,
+) -> HomeServer:
+    password = given.password or home_server.password(home) if options.secured else None
+    if options.secured and password is None:
+        raise InputError("the admin password is not known any more", "set HPO_ADMIN_PASSWORD")
     log = folder.log("mlflow")
+    if before is not None:
+        stop(before.process, log, PATIENCE_S)  # what a crash has left of it
+    port = _port(options.host, TRACKING_PORT, before.url if before is not None else None)
+    url = f"http://{options.host}:{port}"
+    store = given.store or options.store
     process = start(
-        mlflow_server.command(home, options.host, port, options.artifacts, options.password),
-        mlflow_server.environment(
-            home, folder, options.host, port, options.store, options.password
-        ),
+        mlflow_server.command(home, options.host, port, options.artifacts, password),
+        mlflow_server.environment(home, folder, options.host, port, store, password),
         log,
     )
     try:
         server.wait_until_it_answers(url, lambda: process.find() is not None, log, "MLflow")
+        if password is not None:
+            mlflow_server.check_password(url, password, folder)
+            home_server.write_password(home, password)
     except BaseException:
-        stop(process, PATIENCE_S)
+        stop(process, log, PATIENCE_S)
         raise
-    return _Tracking(process, url)
+    tracking = HomeServer(url=url, process=process, secured=password is not None)
+    home_server.write(home, tracking)
+    return tracking
 
 
-def _start_ray(folder: ServiceFolder, options: Options, tracking: _Tracking) -> Service:
-    port, client = server.free_port(), server.free_port()
-    jobs = _port(options.host, JOBS_PORT)
+def _start_ray(
+    home: Home, folder: ServiceFolder, options: Options, before: Service | None
+) -> Service:
+    port = _port(
+        ray_head.listens_on(options.host), RAY_PORT, f"http://{before.address}" if before else None
+    )
+    dashboard = _port(options.host, JOBS_PORT, before.jobs if before else None)
     environment = {**ray_head.environment(folder.token), **ray_head.network(options.host)}
     log = folder.log("ray")
-    command = ray_head.head(options.host, port, jobs, client, options.studies)
-    ray = start(command, environment, log)
+    client = server.free_port()
+    ray = start(
+        ray_head.head(options.host, port, dashboard, client, options.studies), environment, log
+    )
     service = Service(
-        studies=options.studies,
+        options=options,
         ray=ray,
         address=f"{options.host}:{port}",
-        jobs=f"http://{options.host}:{jobs}",
-        mlflow=tracking.process,
-        tracking=tracking.url,
-        checkpoints=checkpoints_in(options.artifacts),
+        jobs=f"http://{options.host}:{dashboard}",
     )
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and ray.find() is not None:
-        try:
-            call(service, folder.token, "/api/jobs/")
+        if Jobs(service, home).is_answering():
             return service
-        except (OSError, ValueError):
-            time.sleep(0.2)
-    stop(ray, PATIENCE_S)
+        time.sleep(0.2)
+    stop(ray, log, PATIENCE_S)
     raise HpoError(f"Ray did not start:\n{server.last_words(log)}", f"all it said is in {log}")
 
 
-def _port(host: str, wanted: int) -> int:
-    try:
-        server.check_port(host, wanted, "")
-        return wanted
-    except InputError:
-        return server.free_port()
+def _wait_until_joined(node: Process, log: Path) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline and node.find() is not None:
+        if "Ray runtime started" in log.read_text(errors="replace"):
+            return
+        time.sleep(0.2)
+    stop(node, log, PATIENCE_S)
+    raise HpoError(f"this machine did not join:\n{server.last_words(log)}", f"all is in {log}")
 
 
-def checkpoints_in(artifacts: str | None) -> str:
-    """Where checkpoints go that no study file names a place for: to the store of the artifacts, if
-    that is one which other machines reach."""
-    return f"{artifacts.rstrip('/')}/checkpoints" if artifacts and "://" in artifacts else DEFAULT
+def _port(host: str, wanted: int, before: str | None) -> int:
+    """A port to listen on: that of before, else the one that users know, else any."""
+    for port in (urlsplit(before).port if before else None, wanted):
+        try:
+            if port is not None:
+                server.check_port(host, port, "")
+                return port
+        except InputError:
+            continue
+    return server.free_port()
 
 
 def _host_towards(address: str) -> str:
     """This machine's own address as seen from another."""
-    import socket
-
     host, _, port = address.rpartition(":")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((host, int(port)))
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{address!r} is no address of a service: {error}", "HOST:PORT"
+                f"{address!r} is no address of a service: {error}", "it is HOST:PORT"
             ) from None
         return str(probe.getsockname()[0])

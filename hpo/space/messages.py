@@ -62,6 +62,8 @@ def describe(error: ErrorDetails) -> str:
     given = error["input"]
     if error["type"] in ("missing", "union_tag_not_found"):
         return f"{text}; add it"
+    if error["type"] == "secret":
+        return text  # what was given must not be repeated
     context: dict[str, Any] = error.get("ctx", {})
     if error["type"] == "union_tag_invalid":
         return f"{text}, got {context['tag']!r}" + did_you_mean(

@@ -122,6 +122,14 @@ class Tracker(ABC):
         """Marks the study's run as ended; `start` marks it as running again."""
 
     @abstractmethod
+    def forget(self, study_id: str) -> int:
+        """Removes a study's run and those of its trials. Needs no `start`.
+
+        Returns:
+            how many runs there were.
+        """
+
+    @abstractmethod
     def url(self) -> str | None:
         """Where people open the study's run; `None` if there is no address or not yet."""
 
@@ -146,6 +154,9 @@ class NoTracker(Tracker):
 
     def finish(self, ending: Ending) -> None:
         pass
+
+    def forget(self, study_id: str) -> int:
+        return 0
 
     def url(self) -> str | None:
         return None

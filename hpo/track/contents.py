@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import posixpath
@@ -25,9 +24,9 @@ BEST = "hpo.best."  # tags about the best trial start with this
 
 STUDY_ID = "hpo.study_id"
 
-# Of a trial, as tags.
+# Of a trial, as tags; a CANDIDATE only in the final stage.
 STAGE = "hpo.stage"
-CONFIG = "hpo.config"
+CANDIDATE = "hpo.candidate"
 OUTCOME = "hpo.outcome"
 REASON = "hpo.reason"
 
@@ -144,7 +143,6 @@ def trial_tags(card: StudyCard, page: TrialPage) -> dict[str, str]:
         "hpo.study": card.name,
         "hpo.trial": f"{trial.number:06d}",
         STAGE: card.stage,
-        CONFIG: config_digest(trial.config),
     }
 
 
@@ -164,12 +162,6 @@ def outcome_tags(card: StudyCard, trial: TrialRecord) -> dict[str, str]:
 def _run_name(card: StudyCard, trial: TrialRecord) -> str:
     stage = "" if card.stage == "search" else f"{card.stage}-"
     return f"{card.name}-{stage}{trial.number:06d}"
-
-
-def config_digest(config: Mapping[str, Json]) -> str:
-    """Names a config in eight characters: runs of the same one have the same."""
-    text = json.dumps(config, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def study_tags(card: StudyCard) -> dict[str, str]:

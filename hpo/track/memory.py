@@ -92,6 +92,13 @@ class MemoryTracker(Tracker):
     def finish(self, ending: Ending) -> None:
         self._running().ended = str(ending)
 
+    def forget(self, study_id: str) -> int:
+        if self.parent is None or self.parent.tags["hpo.study_id"] != study_id:
+            return 0
+        runs = 1 + len(self.children)
+        self.wipe()
+        return runs
+
     def url(self) -> str | None:
         return None
 

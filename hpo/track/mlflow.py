@@ -86,8 +86,7 @@ class MlflowTracker(Tracker):
         self._best_tags: set[str] = set()
         self._bundle: str | None = None
         self._sent: dict[Path, tuple[int, int]] = {}
-        for name, value in ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
+        self._prepare()
         with batches.quiet():
             self._client = self._connect()
             self._experiment = self._find_experiment()
@@ -182,8 +181,30 @@ class MlflowTracker(Tracker):
                 self._remove_doubles()
             self._client.set_terminated(self._parent, STUDY_ENDED[ending], now)
 
+    def forget(self, study_id: str) -> int:
+        self._prepare()
+        if self._database is not None and not self._database.exists():
+            return 0
+        with batches.quiet():
+            self._client = self._connect()
+            found = self._client.get_experiment_by_name(self._experiment_name)
+            if found is None:
+                return 0
+            self._experiment = str(found.experiment_id)
+            runs = []
+            for parent in self._search(f"tags.`{contents.STUDY_ID}` = '{study_id}'"):
+                # The parent last: by it the others are found, should this be cut short.
+                runs += [*self._search(_children_of(parent.info.run_id)), parent]
+            for run in runs:
+                self._client.delete_run(run.info.run_id)
+        return len(runs)
+
     def url(self) -> str | None:
         return self._url
+
+    def _prepare(self) -> None:
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
 
     def _send_bundle(self, bundle: Path) -> None:
         identity = read_manifest(bundle).identity

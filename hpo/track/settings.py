@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 
 from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from hpo.home import Home
 from hpo.settings import Settings
+from hpo.track import home_server
 from hpo.track.base import NoTracker, Tracker
 from hpo.track.mlflow import MlflowTracker
+from hpo.urls import holds_password
 
 
 class TrackingSettings(Settings):
@@ -17,7 +20,8 @@ class TrackingSettings(Settings):
 
     uri: str = Field(
         "default",
-        description='"default": MLflow on a SQLite file in the home folder; "none": off; '
+        description='"default": the MLflow server of hpo up while that is up, else MLflow on a '
+        'SQLite file in the home folder; "none": off; '
         "otherwise any MLflow tracking URI, such as http://host:5000",
     )
     experiment: str | None = Field(
@@ -30,6 +34,13 @@ class TrackingSettings(Settings):
     @field_validator("uri")
     @classmethod
     def _known_kind(cls, uri: str) -> str:
+        if "://" in uri and _holds_password(uri):
+            raise PydanticCustomError(
+                "secret",
+                "a tracking URI must not hold a password, since it is stored with the study; put"
+                " it in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, in"
+                " ~/.mlflow/credentials, or, for a database, in PGPASSWORD or ~/.pgpass",
+            )
         # MLflow takes anything else for a folder and would write there in silence.
         if uri in ("default", "none", "databricks") or re.match(r"[a-z][a-z0-9+.-]*:/", uri):
             return uri
@@ -44,9 +55,20 @@ def open_tracker(settings: TrackingSettings, home: Home, study_name: str) -> Tra
     experiment = settings.experiment or study_name
     if settings.uri == "none":
         return NoTracker()
+    server = home_server.running(home) if settings.uri == "default" else None
+    if server is not None:
+        home_server.log_in(home, server)
+        return MlflowTracker(server.url, experiment)
     if settings.uri == "default":
         return MlflowTracker(home.tracking_uri, experiment, home.artifacts)
     if settings.uri.startswith(("http:", "https:", "databricks")):
         return MlflowTracker(settings.uri, experiment)
     # A database has no place for files; MLflow's own choice would be the working folder.
     return MlflowTracker(settings.uri, experiment, home.artifacts)
+
+
+def _holds_password(uri: str) -> bool:
+    try:
+        return holds_password(uri)
+    except ValueError:  # what cannot be taken apart may hold one anywhere
+        return True

@@ -48,7 +48,7 @@ class View:
 def view(card: StudyCard, parent: str) -> View:
     """The trials of a study's stage: the best complete ones first, then the others, newest first.
 
-    Charts are of the ten that stand first. Runs of the final stage are grouped by config, with
+    Charts are of the ten that stand first. Runs of the final stage are grouped by candidate, with
     their means.
 
     Args:
@@ -72,9 +72,9 @@ def view(card: StudyCard, parent: str) -> View:
         "orderByAsc": card.objectives[0].direction == "minimize",
         "selectedColumns": [*columns, _id("attributes", "Dataset")],
         "columnOrder": ["attributes.`Run Name`", *columns],
-        "columnWidths": {"attributes.`Run Name`": RUN_NAME_PIXELS},
+        "columnWidths": {"attributes.`Run Name`": RUN_NAME_PIXELS} | _widths(columns),
         "runsHiddenMode": "FIRST_10_RUNS",
-        "groupBy": _grouped(contents.CONFIG) if final else None,
+        "groupBy": _grouped(contents.CANDIDATE) if final else None,
         **_charts(metrics),
     }
     what = "final stage" if final else "trials, best first"
@@ -127,6 +127,12 @@ def _searched(node: Json, path: str) -> Iterator[str]:
 def _id(kind: str, name: str) -> str:
     """What the UI calls a column."""
     return f"{kind}.`{name}`"
+
+
+def _widths(columns: Sequence[str]) -> dict[str, int]:
+    """Pixels that show a column's title whole, within reason."""
+    titles = {column: column.partition(".")[2].strip("`") for column in columns}
+    return {column: min(max(100, 40 + 7 * len(title)), 240) for column, title in titles.items()}
 
 
 def _grouped(tag: str) -> dict[str, Any]:

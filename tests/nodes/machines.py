@@ -18,9 +18,11 @@ import psutil
 
 from hpo.home import Home
 from hpo.service import ray_head
+from hpo.service.down import down
+from hpo.service.options import Given
 from hpo.service.queue import Entry, Place, Queue
 from hpo.service.state import Service, ServiceFolder
-from hpo.service.up import Options, down, up
+from hpo.service.up import up
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 150.0
@@ -77,11 +79,12 @@ class Machine:
 class Cluster:
     """A service with one CPU on the head, and machines that joined."""
 
-    def __init__(self, folder: Path, options: Options) -> None:
+    def __init__(self, folder: Path, given: Given) -> None:
         self.folder = folder
         self.head = folder / "head"
         self.home = Home(self.head / "home")
-        self.service, _ = up(self.home, options)
+        started = up(self.home, given)
+        self.service, self.tracking = started.service, started.tracking.url
         self.machines: list[Machine] = []
 
     def add(self) -> Machine:
@@ -121,8 +124,8 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, options: Options) -> Iterator[Cluster]:
-    made = Cluster(folder, options)
+def cluster(folder: Path, given: Given) -> Iterator[Cluster]:
+    made = Cluster(folder, given)
     try:
         yield made
     finally:

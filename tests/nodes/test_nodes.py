@@ -20,9 +20,9 @@ from machines import HIDES, ROOT, Cluster, Machine, cluster, notes, until
 from hpo import metric_log, snapshot
 from hpo.records import State
 from hpo.result import load_study
+from hpo.service.options import Given
 from hpo.service.queue import Place
 from hpo.service.state import ServiceFolder
-from hpo.service.up import Options
 
 # Every loopback address but 127.0.0.1 is to Ray an address like any other, which nodes may join.
 HOST = "127.0.0.2"
@@ -37,10 +37,10 @@ Write = Callable[..., Path]
 def service(tmp_path_factory, postgres, s3) -> Iterator[Cluster]:
     """One for all of these tests: MLflow's runs are in PostgreSQL, all files in S3."""
     postgres.create("mlflow")
-    options = Options(studies=1, host=HOST, store=postgres.url_of("mlflow"), artifacts=s3.bucket())
+    given = Given(studies=1, host=HOST, store=postgres.url_of("mlflow"), artifacts=s3.bucket())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
-        with cluster(tmp_path_factory.mktemp("cluster"), options) as made:
+        with cluster(tmp_path_factory.mktemp("cluster"), given) as made:
             yield made
 
 
@@ -73,7 +73,7 @@ def write(service, log, request) -> Write:
             "space": space,
             "objective": {"metric": "loss"},
             "search": {"sampler": "random", "trials": trials},
-            "tracking": {"uri": service.service.tracking, "experiment": name},
+            "tracking": {"experiment": name},
             **changes,
         }
         path = folder / f"{name}.yaml"
@@ -99,7 +99,8 @@ def whole(service: Cluster, name: str, steps: int, trials: int) -> None:
 
 def test_checkpoints_that_only_the_head_sees_are_refused(service, machine, write):
     file = ServiceFolder.of(service.home)
-    file.write(service.service.model_copy(update={"checkpoints": "default"}))
+    options = service.service.options.model_copy(update={"artifacts": None})
+    file.write(service.service.model_copy(update={"options": options}))
     try:
         service.submit(write("local", steps=1, nap=0, trials=1))
     finally:
@@ -169,7 +170,7 @@ def test_record_and_tracker_in_postgresql_and_a_store_that_is_away_for_a_while(
     whole(service, "durable", steps=3, trials=6)
     assert not service.home.study("durable").journal.exists()
 
-    client = MlflowClient(service.service.tracking)
+    client = MlflowClient(service.tracking)
     experiment = client.get_experiment_by_name("durable")
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], "tags.hpo.trial != ''")

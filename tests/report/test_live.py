@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +30,7 @@ def progress(*best: TrialRecord, **changes: Any) -> Any:
         "best": best,
         "finished": 6,
         "finished_here": 3,
+        "started": time.time(),
         "stopping": False,
         "ended_by": "",
     }

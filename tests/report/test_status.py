@@ -13,6 +13,7 @@ from rich.console import Console, RenderableType
 
 from hpo.budget import Spending
 from hpo.errors import InputError
+from hpo.progress import Progress
 from hpo.records import Objective, State, TrialRecord, best_trials
 from hpo.report import status
 from hpo.report.kept import Kept, KeptTrial
@@ -132,17 +133,54 @@ def test_the_commonest_failures_are_shown() -> None:
     assert "failed 3x: KeyError" in text
 
 
+def standing(state: str, why: str, **changes: Any) -> Any:
+    """As `hpo.service` has it."""
+    return SimpleNamespace(**({"state": state, "why": why, "page": "", "snapshot": None} | changes))
+
+
+def test_a_study_at_work_shows_its_pace_and_its_page() -> None:
+    progress = Progress(
+        total=8,
+        counts={State.COMPLETE: 2},
+        best=(),
+        started=100.0,
+        finished_here=2,
+        done=False,
+        stopping=False,
+        failure=None,
+        spent=Spending(),
+        ended_by="",
+    )
+    seen = SimpleNamespace(progress=progress, trouble="MLflow is away", taken=130.0)
+    stands = standing("running", "", snapshot=seen, page="http://here/#/experiments/1")
+    text = said(status.status(study(trial(0, 0.5), trial(1, 0.7), done=False), stands))
+    assert text.startswith("study toy: running; 2 trials (2 complete)")
+    assert "2/8 done (2 complete); 4 trials/min, 1 min 30 s left\n" in text
+    assert "the tracker is behind: MLflow is away\n" in text
+    assert text.endswith("look at it: http://here/#/experiments/1")
+    row = said([status.studies([("toy", study(done=False), stands)])]).splitlines()[1]
+    assert row.split()[-4:] == ["1", "min", "30", "s"]
+
+
 def test_the_list_of_studies() -> None:
     rows = [
-        study(trial(0, 0.5)),
-        study(trial(0, 0.5, 9.0), trial(1, 0.4, 1.0), objectives=TWO, done=False, running=True),
-        study(total=None, done=False),
-        ("broken", InputError("spec.json is [damaged]")),
+        ("toy", study(trial(0, 0.5)), None),
+        (
+            "two",
+            study(trial(0, 0.5, 9.0), trial(1, 0.4, 1.0), objectives=TWO, done=False, running=True),
+            None,
+        ),
+        ("none", study(total=None, done=False), None),
+        ("next", study(done=False), standing("queued", "place 1 of 2")),
+        ("lost", study(trial(0, 0.5), done=False), standing("failed", "no disk")),
+        ("broken", InputError("spec.json is [damaged]"), None),
     ]
     table = said([status.studies(rows)]).splitlines()
     assert [row.split() for row in table[1:]] == [
-        ["toy", "complete", "1/8", "loss", "0.5", "0"],
-        ["toy", "running", "2/8", "2", "trials", "in", "the", "Pareto", "set"],
-        ["toy", "stopped", "0"],
+        ["toy", "finished", "1/8", "loss", "0.5", "0"],
+        ["two", "running", "2/8", "2", "trials", "in", "the", "Pareto", "set"],
+        ["none", "stopped", "0"],
+        ["next", "queued,", "place", "1", "of", "2", "0/8"],
+        ["lost", "failed", "1/8", "loss", "0.5", "0"],
         ["broken", "unreadable", "spec.json", "is", "[damaged]"],
     ]

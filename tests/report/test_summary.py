@@ -156,6 +156,24 @@ model:
     )
 
 
+def test_a_study_that_runs_says_how_far_it_is_and_what_is_left() -> None:
+    summary = summarize([trial(0, 0.5), trial(1, 0.4), trial(2, state=State.RUNNING)], ERROR, SPENT)
+    first = markdown(summary, total=8).partition("\n")[0]
+    left = "(25 %, about 3 min 45 s left)"  # 75 s for two trials, six to go
+    assert first == f"**2 of 8 trials** in 1 min 15 s {left}: 1 running, 2 complete."
+    for over in (markdown(summary, total=8, over=True), markdown(summary, total=2)):
+        assert " left" not in over.partition("\n")[0]
+    assert " left" not in markdown(summarize([], ERROR), total=8)
+
+
+def test_how_to_use_it_is_said_once_there_is_something_to_use() -> None:
+    assert "hpo best" not in markdown(summarize([trial(0, state=State.PRUNED)], ERROR), name="toy")
+    summary = summarize([trial(0, 0.5)], ERROR)
+    running, over = markdown(summary, name="toy"), markdown(summary, name="toy", over=True)
+    assert "`hpo best toy`" in running and "promote" not in running
+    assert "`hpo best toy`" in over and "`hpo promote toy`" in over
+
+
 def test_markdown_of_several_objectives_has_the_front_by_the_first_of_them() -> None:
     trials = [
         trial(0, (0.5, 9.0), lr=0.1),

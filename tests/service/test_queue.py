@@ -10,6 +10,7 @@ import pytest
 from hpo.errors import InputError
 from hpo.home import Home
 from hpo.service.queue import Place, Queue
+from hpo.service.state import ServiceFolder
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ def test_one_that_runs_cannot_be_put_in_again(home: Home) -> None:
     queue.put("a", 0)
     queue.take("job")
     with pytest.raises(InputError, match="study 'a' is running"):
-        queue.put("a", 3)
+        queue.put("a", 3, prepare=lambda: pytest.fail("it must not be touched"))
     queue.leave("a", Place.ENDED, "no trial is complete")
     assert queue.entry("a").failure == "no trial is complete"
     assert queue.put("a", 3) and queue.entry("a").failure == ""
@@ -58,7 +59,8 @@ def test_a_stopped_one_is_passed_over(home: Home) -> None:
     queue = Queue(home)
     queue.put("a", 0)
     queue.put("b", 0)
-    queue.leave("a", Place.STOPPED)
+    assert queue.withdraw("a") and not queue.withdraw("a") and not queue.withdraw("c")
+    assert queue.entry("a").place is Place.STOPPED
     assert taken(home) == ["b"]
     assert queue.entry("c") is None
 
@@ -88,3 +90,45 @@ def test_a_damaged_entry_is_told(home: Home) -> None:
     home.study("a").queue.write_text("{")
     with pytest.raises(InputError, match=r"queue\.json is damaged"):
         Queue(home).entry("a")
+
+
+def test_nothing_is_begun_while_the_service_goes_down(home: Home) -> None:
+    queue = Queue(home)
+    queue.put("a", 0)
+    closing = ServiceFolder.of(home).closing
+    closing.touch()
+    assert taken(home) == [] and queue.waiting() == ["a"]
+    closing.unlink()
+    assert taken(home) == ["a"]
+
+
+def test_one_whose_driver_has_died_can_be_put_in_again(home: Home) -> None:
+    queue = Queue(home)
+    queue.put("a", 0)
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.apply(Queue.take, [queue, "job"])
+    assert queue.entry("a").place is Place.RUNNING and queue.driver("a") is None
+    assert queue.running() == []
+    assert queue.put("a", 0)
+
+
+def test_what_cannot_be_prepared_does_not_wait(home: Home) -> None:
+    def fail() -> None:
+        raise InputError("other settings")
+
+    queue = Queue(home)
+    with pytest.raises(InputError, match="other settings"):
+        queue.put("a", 0, prepare=fail)
+    assert queue.entry("a") is None
+
+
+def test_those_that_run_share_alike(home: Home) -> None:
+    queue = Queue(home)
+    assert queue.share("a", 5) == 5
+    for name in ("b", "a", "c"):
+        queue.put(name, 0)
+    taken(home)
+    assert [queue.share(name, 5) for name in ("b", "a", "c")] == [2, 2, 1]
+    assert [queue.share(name, 2) for name in ("b", "a", "c")] == [1, 1, 1]
+    queue.leave("b", Place.ENDED)
+    assert [queue.share(name, 5) for name in ("a", "c")] == [3, 2]

@@ -8,15 +8,15 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import urlsplit
+
+from hpo.urls import holds_password
 
 if TYPE_CHECKING:
     from hpo.search.journal.base import Journal as Journal
 
 FILE = "default"
 """The `storage` that means the file."""
-
-_SECRETS = {"password", "sslpassword"}
 
 
 def open_journal(storage: str, file: Path, study_id: str, writable: bool) -> Journal:
@@ -86,7 +86,7 @@ def storage_mistake(storage: str) -> str | None:
         return f"{rule}, got {url.scheme + '://...' if url.scheme else repr(storage)}"
     if not storage.startswith(f"{url.scheme}://"):
         return f"{rule}, in small letters and with //"
-    if url.password or _SECRETS & {key.lower() for key in parse_qs(url.query)}:
+    if holds_password(storage):
         return (
             "must not hold a password, since the URL is stored with the study;"
             " put it in the variable PGPASSWORD or in ~/.pgpass"

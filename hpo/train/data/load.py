@@ -79,7 +79,18 @@ def fingerprint(data: DataPart, folder: Path) -> dict[str, str]:
     Raises:
         DataError: it cannot be read, or cannot be trained on.
     """
-    raw = _read(data, folder)
+    version = data.version(folder)
+    if version is None:
+        return _digests(_read(data, folder))
+    return dict(_digests_once(data, folder, version))
+
+
+@lru_cache(maxsize=1)
+def _digests_once(data: DataPart, folder: Path, version: tuple[int, ...]) -> dict[str, str]:
+    return _digests(_read(data, folder))
+
+
+def _digests(raw: _Raw) -> dict[str, str]:
     digests = {}
     for name, rows in zip(("train", "validation", "test"), raw.rows, strict=True):
         digest = hashlib.sha256()

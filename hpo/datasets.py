@@ -1,0 +1,69 @@
+"""Which data a study is about: digests of its rows, written down before its first trial."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from hpo.errors import HpoError, InputError
+from hpo.files import write_atomically
+from hpo.home import StudyFolder
+from hpo.studyfile import Study
+
+log = logging.getLogger(__name__)
+
+
+def fingerprint(study: Study, configs: Iterable[Any]) -> dict[str, str]:
+    """Digests by name on which all of these configs agree; of data that is searched, none.
+
+    Raises:
+        InputError: the trainable cannot take the digests.
+    """
+    shared: dict[str, str] | None = None
+    for config in configs:
+        digests = _of(study, config)
+        agreed = digests.items() if shared is None else digests.items() & shared.items()
+        shared = {name: digest for name, digest in digests.items() if (name, digest) in agreed}
+    return shared or {}
+
+
+def _of(study: Study, config: Any) -> dict[str, str]:
+    try:
+        digests = dict(study.trainable.fingerprint(config, study.folder))
+    except HpoError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"the trainable's method fingerprint failed: {type(error).__name__}: {error}",
+            "mend it, or leave the method out: without it a study tells nothing of its data",
+        ) from error
+    if odd := [item for item in digests.items() if not all(isinstance(x, str) for x in item)]:
+        raise InputError(
+            f"the trainable's method fingerprint gives texts by name, got {odd[0]!r}",
+            "give each digest as text, such as hashlib.sha256(...).hexdigest()",
+        )
+    return digests
+
+
+def write_down(digests: Mapping[str, str], folder: StudyFolder) -> None:
+    """Keeps the digests with the study, and says so where its data has changed meanwhile."""
+    before = read(folder)
+    if changed := sorted(name for name in before if before[name] != digests.get(name)):
+        log.warning(
+            "the data is not what it was when the study last ran (%s): values of trials from before"
+            " and after are of different rows",
+            ", ".join(changed),
+        )
+    write_atomically(folder.data, json.dumps(dict(digests), indent=1))
+
+
+def read(folder: StudyFolder) -> dict[str, str]:
+    """The digests that were written down last; empty where there are none, or the file is damaged:
+    the next run writes it anew."""
+    try:
+        digests = json.loads(folder.data.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return digests if isinstance(digests, dict) else {}

@@ -1,0 +1,54 @@
+"""Ends what `hpo up` started on this machine, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hpo.errors import HpoError
+from hpo.home import Home
+from hpo.service.control import stop_running
+from hpo.service.processes import stop
+from hpo.service.queue import Queue
+from hpo.service.state import ServiceFolder
+from hpo.service.up import PATIENCE_S
+from hpo.track import home_server
+
+
+def down(home: Home, say: Callable[[str], None] = lambda line: None) -> bool:
+    """Stops the studies that run, as `hpo stop` does, and then the processes.
+
+    Those that wait keep their place, and have their turn at the next `hpo up`.
+
+    Args:
+        say: is told what is being done.
+
+    Returns:
+        whether there was anything to end.
+
+    Raises:
+        InputError: another `hpo up` or `hpo down` is at work.
+    """
+    folder = ServiceFolder.of(home)
+    if not folder.root.exists():
+        return False
+    with folder.alone():
+        service, tracking, node = folder.read(), home_server.read(home), folder.read_node()
+        ended = False
+        if service is not None:
+            folder.closing.touch()
+            names = Queue(home).running()
+            if names:
+                say(f"stopping {', '.join(names)}; running trials pause at their next report")
+            try:
+                stop_running(names, home)
+            except HpoError as error:
+                say(str(error))
+            ended |= stop(service.ray, folder.log("ray"), PATIENCE_S)
+            folder.state.unlink(missing_ok=True)
+        if tracking is not None:
+            ended |= stop(tracking.process, folder.log("mlflow"), PATIENCE_S)
+            home_server.forget(home)
+        if node is not None:
+            ended |= stop(node.ray, folder.log("node"), PATIENCE_S)
+            folder.node.unlink(missing_ok=True)
+        return ended

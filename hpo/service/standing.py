@@ -1,0 +1,66 @@
+"""How a study stands: in the queue, running, or at its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hpo import snapshot
+from hpo.home import Home
+from hpo.service.queue import Place, Queue
+from hpo.service.state import ServiceFolder
+from hpo.snapshot import Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a study that was submitted stands.
+
+    Args:
+        state: queued, running, stopped, finished, failed or interrupted.
+        why: what there is to say of it; may be empty.
+        page: its address in the tracker; empty if it has none.
+        snapshot: how far it was when its driver last looked; `None` if it does not run.
+    """
+
+    state: str
+    why: str
+    page: str
+    snapshot: Snapshot | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self.state not in ("queued", "running")
+
+
+def standing(name: str, home: Home) -> Standing | None:
+    """`None` for a study that was never submitted.
+
+    Raises:
+        InputError: its entry in the queue is damaged.
+    """
+    queue = Queue(home)
+    entry = queue.entry(name)
+    if entry is None:
+        return None
+    if entry.place is Place.QUEUED:
+        waiting = queue.waiting()
+        turn = waiting.index(name) + 1 if name in waiting else 1
+        why = f"place {turn} of {max(turn, len(waiting))}"
+        if not _is_up(home):
+            why += "; the service is down, its turn comes after hpo up"
+        return Standing("queued", why, entry.page)
+    if entry.place is Place.STOPPED:
+        return Standing("stopped", f"hpo resume {name} continues it", entry.page)
+    if entry.place is Place.ENDED:
+        return Standing("failed" if entry.failure else "finished", entry.failure, entry.page)
+    if queue.driver(name) is not None:
+        return Standing("running", "", entry.page, snapshot.read(home.study(name)))
+    if _is_up(home):
+        why = f"its driver died; hpo logs {name} may say why, hpo resume {name} continues it"
+        return Standing("failed", why, entry.page)
+    return Standing("interrupted", "the service went down; hpo up goes on with it", entry.page)
+
+
+def _is_up(home: Home) -> bool:
+    service = ServiceFolder.of(home).read()
+    return service is not None and service.is_up

@@ -1,0 +1,101 @@
+"""The MLflow server of a home folder, while a service runs one.
+
+Where there is one, `tracking.uri: default` means it: it has the database, which may be another one
+than the home's SQLite file.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from hpo.errors import InputError
+from hpo.files import write_atomically
+from hpo.home import Home
+from hpo.process import Process
+from hpo.settings import Settings
+
+ADMIN = "admin"
+
+
+class HomeServer(Settings):
+    """A server that was started.
+
+    Args:
+        url: of the server: a tracking URI.
+        secured: whether it asks for a user and a password.
+    """
+
+    url: str
+    process: Process
+    secured: bool
+
+    @property
+    def is_up(self) -> bool:
+        return self.process.find() is not None
+
+
+def read(home: Home) -> HomeServer | None:
+    """The server that was started last, whether or not it is up.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = _file(home)
+    try:
+        return HomeServer.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        why = str(error).splitlines()[0]
+        raise InputError(f"{path} is damaged: {why}", "remove it: hpo up") from None
+
+
+def running(home: Home) -> HomeServer | None:
+    """The server, if it is up."""
+    server = read(home)
+    return server if server is not None and server.is_up else None
+
+
+def write(home: Home, server: HomeServer) -> None:
+    write_atomically(_file(home), server.model_dump_json(indent=1))
+
+
+def forget(home: Home) -> None:
+    _file(home).unlink(missing_ok=True)
+
+
+def password(home: Home) -> str | None:
+    """Of the user "admin", as the last `hpo up` was given it."""
+    try:
+        return _password(home).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+
+
+def write_password(home: Home, text: str) -> None:
+    """Nobody else can read it: whoever runs studies in this home is the administrator."""
+    path = _password(home)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def log_in(home: Home, server: HomeServer) -> None:
+    """Lets this process in, unless its environment names a user of its own.
+
+    By the environment, which MLflow reads at every call, and not in the address, which is shown.
+    """
+    known = password(home)
+    if server.secured and known is not None and "MLFLOW_TRACKING_USERNAME" not in os.environ:
+        os.environ["MLFLOW_TRACKING_USERNAME"] = ADMIN
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = known
+
+
+def _file(home: Home) -> Path:
+    return home.root / "service" / "mlflow.json"
+
+
+def _password(home: Home) -> Path:
+    return home.root / "service" / "admin-password"
