@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +13,7 @@ from hpo.home import Home
 from hpo.process import Process
 from hpo.service import mlflow_server, ray_head
 from hpo.service.jobs import Jobs
-from hpo.service.options import Given, Options, is_loopback
+from hpo.service.options import Given, Options
 from hpo.service.processes import start, stop
 from hpo.service.queue import Queue
 from hpo.service.state import Node, Service, ServiceFolder
@@ -120,9 +119,7 @@ def join(home: Home, address: str) -> bool:
         if before is not None:
             stop(before.ray, log, PATIENCE_S)
         host = _host_towards(address)
-        environment: Mapping[str, str] = ray_head.environment(folder.token)
-        if is_loopback(host):
-            environment = {**environment, **ray_head.on_loopback()}
+        environment = {**ray_head.environment(folder.token), **ray_head.network(host)}
         node = start(ray_head.node(host, address), environment, log)
         _wait_until_joined(node, log)
         folder.write(Node(ray=node, address=address))
@@ -166,11 +163,11 @@ def _start_mlflow(
 def _start_ray(
     home: Home, folder: ServiceFolder, options: Options, before: Service | None
 ) -> Service:
-    port = _port(options.host, RAY_PORT, f"http://{before.address}" if before else None)
+    port = _port(
+        ray_head.listens_on(options.host), RAY_PORT, f"http://{before.address}" if before else None
+    )
     dashboard = _port(options.host, JOBS_PORT, before.jobs if before else None)
-    environment: Mapping[str, str] = ray_head.environment(folder.token)
-    if is_loopback(options.host):
-        environment = {**environment, **ray_head.on_loopback()}
+    environment = {**ray_head.environment(folder.token), **ray_head.network(options.host)}
     log = folder.log("ray")
     client = server.free_port()
     ray = start(
