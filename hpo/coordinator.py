@@ -102,6 +102,7 @@ class Coordinator:
         )
         self._losses: Counter[int] = Counter()
         self._deaths = 0
+        self._most_workers: float = math.inf
         self._stopping = False
         self._closed = False
         self._spent_at = time.monotonic()
@@ -121,7 +122,8 @@ class Coordinator:
         self._assignments.began(worker, node)
 
     def next_trial(self, worker: str) -> TrialSpec | None:
-        """A trial for a worker that runs none; `None` when none is left or the study stops."""
+        """A trial for a worker that runs none; `None` when none is left, the study stops, or there
+        are workers enough."""
         with self._asking:
             while True:
                 spec, draw = self._hand_out(worker)
@@ -265,9 +267,20 @@ class Coordinator:
         return self._assignments.condemned
 
     @locked
+    def limit_workers(self, most: int) -> None:
+        """No more than so many workers get a trial from now on; at least 1.
+
+        Those beyond are not interrupted: what a trial has not saved would be lost. They end with
+        the trial that they hold.
+        """
+        self._most_workers = most
+
+    @locked
     def work_left(self) -> bool:
         """Whether a new worker would get a trial now."""
-        return not self._over() and (self._assignments.waiting or self._may_ask())
+        if self._over() or self._enough():
+            return False
+        return self._assignments.waiting or self._may_ask()
 
     @locked
     def finished(self) -> bool:
@@ -339,7 +352,7 @@ class Coordinator:
         gone = not self._hear(worker)
         self._take_back(worker)
         self._look_at_budget()
-        if self._over() or gone:
+        if self._over() or gone or self._enough():
             return None, None
         if self._assignments.waiting:
             return self._lease_to(worker), None
@@ -411,6 +424,10 @@ class Coordinator:
     def _may_ask(self) -> bool:
         asked = self._stage.asked
         return (asked is None or len(self._trials) < asked) and self._draws.has_next()
+
+    def _enough(self) -> bool:
+        """Whether there are as many workers at work as there may be."""
+        return self._assignments.held >= self._most_workers
 
     def _over(self) -> bool:
         return self._stopping or bool(self._ended_by)

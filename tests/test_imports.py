@@ -182,7 +182,7 @@ def test_no_module_imports_itself_around_a_corner():
     [
         ("hpo", ["torch", "ray", "optuna", "mlflow", "numpy", "pydantic"]),
         ("hpo.studyfile", ["torch", "ray", "optuna", "mlflow"]),
-        ("hpo.report.best", ["ray", "optuna", "mlflow"]),
+        ("hpo.reuse.loading", ["ray", "optuna", "mlflow", "torch"]),
         ("hpo.train.builtin", ["torch", "numpy", "ray", "optuna", "mlflow"]),
         ("hpo.train.drivers.single", ["ray", "optuna", "mlflow", "sklearn", "pandas"]),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 from typing import Annotated
@@ -11,6 +12,8 @@ import typer
 from hpo.cli.app import INTERRUPTED, NameArgument, app, out
 from hpo.errors import HpoError
 from hpo.home import Home
+
+MAX_LINKS = 10
 
 
 @app.command(name="list")
@@ -70,17 +73,30 @@ def ui(
     from hpo.track import home_server
     from hpo.track.ui import serve
 
-    up = home_server.running(Home.default())
+    home = Home.default()
+    up = home_server.running(home)
     if up is not None:
         out.print(f"MLflow UI: {up.url}, of the service that hpo up started", markup=False)
+        password = home_server.password(home) if up.secured else None
+        _print_views(up.url, (home_server.ADMIN, password) if password else None)
         return
     # Ended by SIGTERM it ends its server, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
-    server = serve(Home.default(), host, port)
+    server = serve(home, host, port)
     out.print(f"MLflow UI: {server.page} (Ctrl-C ends it)", markup=False)
     try:
+        _print_views(server.url)
         server.wait()
     except KeyboardInterrupt:
         pass
     finally:
         server.stop()
+
+
+def _print_views(url: str, login: tuple[str, str] | None = None) -> None:
+    """The addresses of the newest studies; none where the server does not let us in."""
+    from hpo.track.listing import shown
+
+    with contextlib.suppress(OSError):
+        for name, address in shown(url, login)[:MAX_LINKS]:
+            out.print(f"  {name}: {address}", markup=False)

@@ -183,5 +183,7 @@ def _at_work(seen: Any) -> Iterator[RenderableType]:
     progress = seen.progress
     where = "" if progress.stage == "search" else "final stage: "
     yield Text(f"{where}{counts(progress)}; {pace(progress, seen.taken - progress.started)}")
+    used = f"{count(progress.workers, 'worker')} on {count(progress.nodes, 'node')}"
+    yield Text(used + (f", {progress.gpus:g} GPUs" if progress.gpus else ""))
     if seen.trouble:
         yield Text(f"the tracker is behind: {seen.trouble}", style="yellow")

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hpo.track import views
+from hpo.track import contents, views
 from hpo.track.base import StudyPage
 
 TRAINING_VIEW = "workflowType=machine_learning"
 """Without it the UI takes a page for one about language models, and hides the curves."""
-
-BUNDLE = "bundle"
-"""The folder among the artifacts of a study's run."""
 
 MAX_NOTED = 20  # studies in an experiment's note, which MLflow refuses beyond 20000 characters
 
@@ -30,8 +27,7 @@ class Addresses:
 
     def table(self, stage: str = "search") -> str:
         """Its trials, best first."""
-        share = f"viewStateShareKey={views.key(self.parent, stage)}"
-        return f"#/experiments/{self.experiment}/runs?{share}&{TRAINING_VIEW}"
+        return of_view(self.experiment, views.key(self.parent, stage))
 
     def charts(self, stage: str = "search") -> str:
         """The curves of the best of them."""
@@ -44,6 +40,11 @@ class Addresses:
     def artifact(self, path: str) -> str:
         run = f"#/experiments/{self.experiment}/runs/{self.parent}"
         return f"{run}/artifacts/{path}?{TRAINING_VIEW}"
+
+
+def of_view(experiment: str, key: str) -> str:
+    """The page of a saved view."""
+    return f"#/experiments/{experiment}/runs?viewStateShareKey={key}&{TRAINING_VIEW}"
 
 
 def note(studies: Iterable[tuple[str, Addresses]]) -> str:
@@ -71,7 +72,7 @@ def links(at: Addresses, page: StudyPage) -> str:
     if page.final:
         found.append(f"[final stage]({at.table('final')})")
     if page.bundle:
-        found.append(f"[bundle]({at.artifact(BUNDLE)})")
+        found.append(f"[bundle]({at.artifact(contents.bundle_path(page.bundle))})")
     if page.artifacts:
         found.append(f"[report]({at.artifact('summary.md')})")
     return " · ".join(found)

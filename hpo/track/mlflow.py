@@ -19,6 +19,7 @@ from hpo.records import State, StudyCard
 from hpo.track import addresses, batches, contents, sqlite, views
 from hpo.track.addresses import Addresses
 from hpo.track.base import Ending, StudyPage, Tracker, TrialPage
+from hpo.track.guide import guide
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -36,7 +37,6 @@ ENVIRONMENT = {
 
 # Without them the UI takes the experiment for one about language models, and hides the curves.
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
-NOTE_TAG = "mlflow.note.content"
 
 # Any other: FAILED. Being pruned is no failure, and MLflow shows KILLED with the same red cross as
 # FAILED; the run's name and the tag hpo.outcome tell pruned and complete trials apart.
@@ -98,7 +98,8 @@ class MlflowTracker(Tracker):
                 self._client.log_text(self._parent, json.dumps(card.space, indent=2), "space.json")
                 batches.log_data(self._client, self._parent, card.data)
             self._find_children()
-            self._guide()
+            view = views.view(card, self._parent)
+            self._guide((view.tag, view.text(self._parent_started)))
         return frozenset(number for number, child in self._children.items() if child.ended)
 
     def present(self) -> bool:
@@ -142,7 +143,8 @@ class MlflowTracker(Tracker):
             batches.log(self._client, child.run_id, points, new, tags)
             child.params.update(new)
             child.step = max(child.step, step)
-            if not child.data:
+            # One call more, and most trials of a study with a pruner come to nothing.
+            if trial.state is State.COMPLETE and not child.data:
                 batches.log_data(self._client, child.run_id, self._card.data)
                 child.data = True
             if final:
@@ -199,6 +201,7 @@ class MlflowTracker(Tracker):
                 runs += [*self._search(_children_of(parent.info.run_id)), parent]
             for run in runs:
                 self._client.delete_run(run.info.run_id)
+            self._guide()
         return len(runs)
 
     def url(self) -> str | None:
@@ -317,27 +320,14 @@ class MlflowTracker(Tracker):
         )
         return _Child(str(run.info.run_id), outcome=final)
 
-    def _guide(self) -> None:
-        """Sets the view of the trials, and the ways to every study in the experiment's note.
-
-        Views of studies that were deleted go.
-        """
-        # In this order: of every view that is there, the study is found, too.
+    def _guide(self, view: tuple[str, str] | None = None) -> None:
+        # In this order, see `guide`.
         tags: dict[str, str] = self._client.get_experiment(self._experiment).tags
-        studies = self._search(f"tags.`{contents.STUDY_ID}` != ''")
-        view = views.view(self._card, self._parent)
-        wanted = {view.tag: view.text(self._parent_started)}
-        if addresses.is_ours(tags.get(NOTE_TAG, "")):
-            newest = [
-                (run.data.tags["hpo.study"], Addresses(self._experiment, run.info.run_id))
-                for run in reversed(studies)
-            ]
-            wanted[NOTE_TAG] = addresses.note(newest)
-        for name, value in wanted.items():
-            if tags.get(name) != value:
-                self._client.set_experiment_tag(self._experiment, name, value)
-        for name in views.stale(tags, {run.info.run_id for run in studies}):
-            self._client.delete_experiment_tag(self._experiment, name)
+        studies = [
+            (run.data.tags["hpo.study"], str(run.info.run_id))
+            for run in reversed(self._search(f"tags.`{contents.STUDY_ID}` != ''"))
+        ]
+        guide(self._client, tags, self._experiment, studies, view)
 
     def _address(self) -> str | None:
         if not self._uri.startswith(("http://", "https://")):

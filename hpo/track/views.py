@@ -132,7 +132,7 @@ def _id(kind: str, name: str) -> str:
 def _widths(columns: Sequence[str]) -> dict[str, int]:
     """Pixels that show a column's title whole, within reason."""
     titles = {column: column.partition(".")[2].strip("`") for column in columns}
-    return {column: min(max(100, 40 + 7 * len(title)), 240) for column, title in titles.items()}
+    return {column: min(max(100, 40 + 6 * len(title)), 180) for column, title in titles.items()}
 
 
 def _grouped(tag: str) -> dict[str, Any]:

@@ -11,10 +11,12 @@ from mlflow import MlflowClient
 from mlflow.utils.validation import _validate_experiment_tag
 
 from hpo.home import Home
-from hpo.records import Objective
+from hpo.records import Objective, State
 from hpo.studyfile import load
 from hpo.track import Ending, MlflowTracker, StudyPage, TrialPage
 from hpo.track.addresses import MAX_NOTED, Addresses, note
+from hpo.track.listing import shown
+from hpo.track.ui import serve
 from hpo.track.views import VIEW_TAG, searched, view
 
 
@@ -89,6 +91,13 @@ def test_the_experiment_leads_to_its_studies_and_forgets_deleted_ones(
     assert "**digits**" not in tags_of(home)["mlflow.note.content"]
 
 
+def test_what_leads_to_a_study_goes_with_it(home: Home, made: Any) -> None:
+    tracker = start(home, made.card)
+    tracker.publish(TrialPage(made.trial(0), made.reports(0)))
+    assert tracker.forget(made.card.id) == 2
+    assert views_of(home) == {} and tags_of(home)["mlflow.note.content"] == ""
+
+
 def test_a_note_that_somebody_wrote_stays(home: Home, made: Any) -> None:
     start(home, made.card)
     client = MlflowClient(home.tracking_uri)
@@ -114,18 +123,22 @@ def test_the_studys_description_leads_on_below_its_first_paragraph(
     ]
 
 
-def test_data_sets_are_inputs_of_the_study_and_of_each_trial(home: Home, made: Any) -> None:
+def test_data_sets_are_inputs_of_the_study_and_of_trials_with_a_value(
+    home: Home, made: Any, read: Any
+) -> None:
     digests = {"train": "a" * 64, "validation": "b" * 64}
     card = dataclasses.replace(made.card, data=digests)
     for _ in range(2):
         tracker = start(home, card)
         tracker.publish(TrialPage(made.trial(0), made.reports(0)))
+        tracker.publish(TrialPage(made.trial(1, State.PRUNED), made.reports(1)))
     client = MlflowClient(home.tracking_uri)
     experiment = client.get_experiment_by_name("digits")
     assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id])
-    assert len(runs) == 2
-    for run in runs:
+    runs = client.search_runs([experiment.experiment_id], "tags.`hpo.trial` != '000001'")
+    (pruned,) = client.search_runs([experiment.experiment_id], "tags.`hpo.trial` = '000001'")
+    assert pruned.inputs is not None and not pruned.inputs.dataset_inputs
+    for run in (*runs, client.get_run(read(home.tracking_uri)[0][0].run_id)):
         assert run.inputs is not None
         found = {i.dataset.name: i.dataset.digest for i in run.inputs.dataset_inputs}
         assert found == {"train": "a" * 36, "validation": "b" * 36}
@@ -146,3 +159,18 @@ def test_columns_are_what_the_shipped_study_searches() -> None:
     found = searched(load("digits").file.space)
     assert {"batch_lr.base_lr", "dropout.hidden", "initialization.kind"} <= set(found)
     assert "epochs" not in found and "data.name" not in found
+
+
+def test_a_server_lists_its_studies_the_newest_first(
+    home: Home, made: Any, free_port: int, read: Any
+) -> None:
+    for name in ("older", "newer"):
+        start(home, dataclasses.replace(made.card, name=name, id=name))
+    ids = {run.tags["hpo.study"]: run.run_id for run in read(home.tracking_uri)[0]}
+    with serve(home, port=free_port) as ui:
+        listed = shown(ui.url)
+    assert [name for name, _ in listed][:2] == [
+        "newer: trials, best first",
+        "older: trials, best first",
+    ]
+    assert f"viewStateShareKey=hpo-{ids['newer']}-search" in listed[0][1]
