@@ -106,7 +106,7 @@ def leave(
 def _result(study: Study, folder: StudyFolder, kept: Kept, trial: int | None) -> _Result:
     if kept.final is not None:
         return _of_final(
-            kept.final, kept.objectives[0].metric, frozen.open_final_checkpoints(folder)
+            kept.final, kept.objectives[0].metric, frozen.open_checkpoints(folder, "final")
         )
     best = kept.one(trial)
     seed = derive(study.file.search.seed, "trial", best.trial)
