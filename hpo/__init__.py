@@ -9,9 +9,12 @@ if TYPE_CHECKING:
     from hpo.errors import HpoError as HpoError
     from hpo.errors import InputError as InputError
     from hpo.errors import StudyFailed as StudyFailed
-    from hpo.report.best import load_best as load_best
     from hpo.result import StudyResult as StudyResult
     from hpo.result import load_study as load_study
+    from hpo.reuse.loading import load_best as load_best
+    from hpo.reuse.loading import load_model as load_model
+    from hpo.reuse.promote import promote as promote
+    from hpo.reuse.reproduce import reproduce as reproduce
     from hpo.study import run as run
     from hpo.trainable import Trainable as Trainable
     from hpo.trainable import Trial as Trial
@@ -31,9 +34,12 @@ _WHERE = {
     "Trial": "hpo.trainable",
     "TrialStopped": "hpo.trainable",
     "deterministic": "hpo.trainable",
-    "load_best": "hpo.report.best",
+    "load_best": "hpo.reuse.loading",
+    "load_model": "hpo.reuse.loading",
     "load_study": "hpo.result",
     "model": "hpo.trainable",
+    "promote": "hpo.reuse.promote",
+    "reproduce": "hpo.reuse.reproduce",
     "run": "hpo.study",
 }
 __all__ = list(_WHERE)

@@ -60,6 +60,18 @@ class Spending:
     gpu_seconds: float = 0.0
     unfinished: Mapping[int, float] = field(default_factory=dict)
 
+    def __add__(self, other: Spending) -> Spending:
+        """Of two stages together; each has trials of its own, so `unfinished` is left out."""
+        states = [state for state in State if state in {*self.busy_seconds, *other.busy_seconds}]
+        busy = {s: self.busy_seconds.get(s, 0.0) + other.busy_seconds.get(s, 0.0) for s in states}
+        return Spending(
+            self.wall_seconds + other.wall_seconds,
+            self.worker_seconds + other.worker_seconds,
+            busy,
+            self.cpu_seconds + other.cpu_seconds,
+            self.gpu_seconds + other.gpu_seconds,
+        )
+
     @property
     def idle_seconds(self) -> float:
         return max(0.0, self.worker_seconds - sum(self.busy_seconds.values()))

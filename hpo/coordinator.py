@@ -20,7 +20,7 @@ from dataclasses import replace
 from hpo import metric_log
 from hpo.assignments import Assignments, worker_of
 from hpo.checkpoints import StoreLost
-from hpo.endings import Ending, has_diverged, judge
+from hpo.endings import Ending, has_diverged, judge, judge_refit, of_training
 from hpo.errors import HpoError, InputError, StudyFailed
 from hpo.execute.output import MAX_BYTES
 from hpo.files import append_bounded, write_atomically
@@ -102,6 +102,7 @@ class Coordinator:
         )
         self._losses: Counter[int] = Counter()
         self._deaths = 0
+        self._most_workers: float = math.inf
         self._stopping = False
         self._closed = False
         self._spent_at = time.monotonic()
@@ -121,7 +122,8 @@ class Coordinator:
         self._assignments.began(worker, node)
 
     def next_trial(self, worker: str) -> TrialSpec | None:
-        """A trial for a worker that runs none; `None` when none is left or the study stops."""
+        """A trial for a worker that runs none; `None` when none is left, the study stops, or there
+        are workers enough."""
         with self._asking:
             while True:
                 spec, draw = self._hand_out(worker)
@@ -149,6 +151,8 @@ class Coordinator:
         self._hear(worker_of(lease))
         if not self._holds(number, lease):
             return Decision.PAUSE  # handed to someone else meanwhile: this execution is void
+        if self._stage.refit(number) is not None:
+            return self._report_refit(number, report)
         first = self._trials[number].steps == 0
         missing = [o.metric for o in self.study.objectives if o.metric not in report.metrics]
         if first and missing:
@@ -160,13 +164,7 @@ class Coordinator:
         self._note(replace(self._trials[number], steps=report.step, metrics=dict(report.metrics)))
         if has_diverged(report.metrics, self.study.objectives):
             return Decision.DIVERGE
-        if prune:
-            return Decision.PRUNE
-        if self._overtime(number) > 0:
-            return Decision.TIME_OUT
-        self._look_at_budget()
-        self._note_spending()
-        return Decision.PAUSE if self._stopping or self._ended_by else Decision.GO_ON
+        return Decision.PRUNE if prune else self._goes_on(number)
 
     @locked
     @writes(otherwise=False)
@@ -199,7 +197,10 @@ class Coordinator:
         if not self._holds(number, lease):
             return
         reports = metric_log.read(self.folder.metrics(number))
-        ending = judge(outcome, reports, self.study.objectives)
+        if self._stage.refit(number) is None:
+            ending = judge(outcome, reports, self.study.objectives)
+        else:
+            ending = judge_refit(outcome, reports)
         if ending.unknown is not None:
             self._unreported(ending.unknown, list(ending.outcome.metrics), "what it returned")
             return
@@ -266,9 +267,20 @@ class Coordinator:
         return self._assignments.condemned
 
     @locked
+    def limit_workers(self, most: int) -> None:
+        """No more than so many workers get a trial from now on; at least 1.
+
+        Those beyond are not interrupted: what a trial has not saved would be lost. They end with
+        the trial that they hold.
+        """
+        self._most_workers = most
+
+    @locked
     def work_left(self) -> bool:
         """Whether a new worker would get a trial now."""
-        return not self._over() and (self._assignments.waiting or self._may_ask())
+        if self._over() or self._enough():
+            return False
+        return self._assignments.waiting or self._may_ask()
 
     @locked
     def finished(self) -> bool:
@@ -286,6 +298,7 @@ class Coordinator:
     def progress(self) -> Progress:
         left = self._assignments.open or self._may_ask()
         return Progress(
+            stage=self._stage.name,
             total=self._stage.total,
             counts=dict(+self._counts),
             best=tuple(self._limits.best),
@@ -313,7 +326,7 @@ class Coordinator:
 
     @locked
     def close(self) -> None:
-        """Ends the writing of the record; may be called again."""
+        """Ends the writing of the record; may be called again. What is known can still be read."""
         if self._closed:
             return
         self._closed = True
@@ -339,7 +352,7 @@ class Coordinator:
         gone = not self._hear(worker)
         self._take_back(worker)
         self._look_at_budget()
-        if self._over() or gone:
+        if self._over() or gone or self._enough():
             return None, None
         if self._assignments.waiting:
             return self._lease_to(worker), None
@@ -359,6 +372,22 @@ class Coordinator:
         else:
             self._answer(trial.number, self._trials[same])
         return True
+
+    def _report_refit(self, number: int, report: Report) -> Decision:
+        metrics = of_training(report.metrics)
+        metric_log.append(self.folder.metrics(number), replace(report, metrics=metrics))
+        self._note(replace(self._trials[number], steps=report.step, metrics=metrics))
+        if has_diverged(report.metrics, ()):
+            return Decision.DIVERGE
+        return self._goes_on(number)
+
+    def _goes_on(self, number: int) -> Decision:
+        """Whether a trial of which nothing else is to be said goes on."""
+        if self._overtime(number) > 0:
+            return Decision.TIME_OUT
+        self._look_at_budget()
+        self._note_spending()
+        return Decision.PAUSE if self._stopping or self._ended_by else Decision.GO_ON
 
     def _answer(self, number: int, known: TrialRecord) -> None:
         """Gives a trial the result of another with the same config, without running it."""
@@ -382,17 +411,23 @@ class Coordinator:
     def _lease_to(self, worker: str) -> TrialSpec:
         number, lease = self._assignments.hand_to(worker)
         self._ledger.trial_began(number)
+        stage = self._stage
         return TrialSpec(
             number,
             self._trials[number].config,
-            self._stage.seed(number),
+            stage.seed(number),
             lease,
-            saved=self._stage.checkpoints.saved(number),
+            saved=stage.checkpoints.saved(number),
+            refit=stage.refit(number),
         )
 
     def _may_ask(self) -> bool:
         asked = self._stage.asked
         return (asked is None or len(self._trials) < asked) and self._draws.has_next()
+
+    def _enough(self) -> bool:
+        """Whether there are as many workers at work as there may be."""
+        return self._assignments.held >= self._most_workers
 
     def _over(self) -> bool:
         return self._stopping or bool(self._ended_by)

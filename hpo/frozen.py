@@ -8,10 +8,9 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hpo import checkpoints as stores
 from hpo import studyfile
@@ -19,15 +18,21 @@ from hpo.differences import differences
 from hpo.errors import InputError, Place, StudyConflict
 from hpo.files import write_atomically
 from hpo.home import Home, StudyFolder
-from hpo.records import Json, Objectives, State, StudyCard, TrialRecord, best_trials
+from hpo.records import (
+    Json,
+    Objectives,
+    StageName,
+    State,
+    StudyCard,
+    TrialRecord,
+    best_trials,
+)
 from hpo.search.journal import forget, journal_exists, open_journal
 from hpo.search.known import Known, KnownTrial, compatible
+from hpo.search.pruners import NoPruner
 from hpo.search.record import Record
 from hpo.space import Document, OutsideSpace, extension, locate
 from hpo.studyfile import Study, StudyFile
-
-if TYPE_CHECKING:
-    from hpo.search.journal import Journal
 
 SCHEMA = 3
 
@@ -128,14 +133,14 @@ def settings(folder: StudyFolder) -> StudyFile:
     return StudyFile.model_validate(_read(folder)["file"])
 
 
-def exists(folder: StudyFolder) -> bool:
-    """Whether the study has a record."""
+def exists(folder: StudyFolder, stage: StageName = "search") -> bool:
+    """Whether a stage of the study has a record."""
     spec = _read(folder)
-    return journal_exists(spec["file"]["storage"], folder.journal, spec["id"])
+    return journal_exists(spec["file"]["storage"], *_journal(folder, spec, stage))
 
 
-def open_record(folder: StudyFolder, writable: bool = False) -> Record:
-    """The study's record.
+def open_record(folder: StudyFolder, writable: bool = False, stage: StageName = "search") -> Record:
+    """The record of a stage of the study; the final stage's lies where the search's does.
 
     Raises:
         InputError: there is no such study, or its record cannot be read.
@@ -143,44 +148,22 @@ def open_record(folder: StudyFolder, writable: bool = False) -> Record:
     """
     spec = _read(folder)
     file = StudyFile.model_validate(spec["file"])
-    journal = open_journal(file.storage, folder.journal, spec["id"], writable)
-    return Record(journal, file.objectives, file.pruner.make() if writable else None)
+    journal = open_journal(file.storage, *_journal(folder, spec, stage), writable)
+    pruner = file.pruner if stage == "search" else NoPruner()
+    return Record(journal, file.objectives, pruner.make() if writable else None)
 
 
-def open_checkpoints(folder: StudyFolder) -> stores.Checkpoints:
-    """What the trials of a study's search have saved.
-
-    Raises:
-        InputError: there is no such study.
-    """
-    spec = _read(folder)
-    return stores.open_checkpoints(
-        spec["file"]["checkpoints"], folder, f"{folder.name}-{spec['id']}"
-    )
-
-
-def open_final_checkpoints(folder: StudyFolder) -> stores.Checkpoints:
-    """What the runs of a study's final stage have saved.
+def open_checkpoints(folder: StudyFolder, stage: StageName = "search") -> stores.Checkpoints:
+    """What the trials of a stage have saved.
 
     Raises:
         InputError: there is no such study.
     """
     spec = _read(folder)
-    return stores.open_checkpoints(
-        spec["file"]["checkpoints"], folder.final, f"{folder.name}-{spec['id']}/final"
-    )
-
-
-def open_final_journal(folder: StudyFolder, writable: bool = False) -> Journal:
-    """The journal of a study's final stage, where the study's own is.
-
-    Raises:
-        InputError: there is no such study, or the journal cannot be read.
-        StudyConflict: another process writes it.
-    """
-    spec = _read(folder)
-    storage, final_id = spec["file"]["storage"], f"{spec['id']}-final"
-    return open_journal(storage, folder.final.journal, final_id, writable)
+    place, study_id = spec["file"]["checkpoints"], f"{folder.name}-{spec['id']}"
+    if stage == "search":
+        return stores.open_checkpoints(place, folder, study_id)
+    return stores.open_checkpoints(place, folder.final, f"{study_id}/final")
 
 
 def forget_records(folder: StudyFolder) -> None:
@@ -197,21 +180,21 @@ def forget_records(folder: StudyFolder) -> None:
 
 
 @contextmanager
-def reading(folder: StudyFolder) -> Iterator[Record | None]:
-    """The record of a study, which may be running; `None` if it has none yet."""
-    if not exists(folder):
+def reading(folder: StudyFolder, stage: StageName = "search") -> Iterator[Record | None]:
+    """The record of a stage, which may be running; `None` if it has none yet."""
+    if not exists(folder, stage):
         yield None
         return
-    record = open_record(folder)
+    record = open_record(folder, stage=stage)
     try:
         yield record
     finally:
         record.close()
 
 
-def read_trials(folder: StudyFolder) -> list[TrialRecord]:
-    """Every trial of a study."""
-    with reading(folder) as record:
+def read_trials(folder: StudyFolder, stage: StageName = "search") -> list[TrialRecord]:
+    """Every trial of a stage."""
+    with reading(folder, stage) as record:
         return record.trials() if record else []
 
 
@@ -364,6 +347,13 @@ def _read(folder: StudyFolder) -> Json:
         ) from None
 
 
+def _journal(folder: StudyFolder, spec: Json, stage: StageName) -> tuple[Path, str]:
+    """A stage's journal: its file, and what it is called in a database."""
+    if stage == "search":
+        return folder.journal, spec["id"]
+    return folder.final.journal, f"{spec['id']}-final"
+
+
 def _has_results(folder: StudyFolder) -> bool:
     return any(t.state is not State.RUNNING or t.steps > 0 for t in read_trials(folder))
 
@@ -371,7 +361,8 @@ def _has_results(folder: StudyFolder) -> bool:
 def _clear(folder: StudyFolder) -> None:
     """Forgets trials that came to nothing."""
     spec = _read(folder)
-    open_checkpoints(folder).clear()
+    with suppress(stores.StoreLost):  # which may be why the study is to be another one
+        open_checkpoints(folder).clear()
     # The record last: trials without one are taken for a study that lost it.
     shutil.rmtree(folder.root / "trials", ignore_errors=True)
     (folder.root / spec["known"]).unlink(missing_ok=True)

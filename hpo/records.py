@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 Json = Any  # None, bool, int, float, str, list or dict of these; Python's typing has no name for it
 Direction = Literal["minimize", "maximize"]
+StageName = Literal["search", "final"]
+STAGES: tuple[StageName, ...] = ("search", "final")
 
 
 class State(StrEnum):
@@ -169,7 +171,7 @@ class StudyCard:
     file_text: str
     space: Json
     trials: int | None
-    stage: Literal["search", "final"] = "search"
+    stage: StageName = "search"
     data: Mapping[str, str] = field(default_factory=dict)
 
 

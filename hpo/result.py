@@ -21,13 +21,16 @@ class StudyResult:
     """What a run leaves.
 
     Args:
-        done: whether the budget is used up; otherwise the study was stopped and can be continued.
+        done: whether the budget is used up, and the final stage over where there is one; otherwise
+            the study was stopped and can be continued.
         running: whether a process is at it now.
         total: trials asked for; `None` for a study that ends otherwise.
-        front: the best trial, if one is complete; with several objectives, the Pareto set.
+        front: the best trial of the search, if one is complete; with several objectives, the
+            Pareto set.
         kept: what is kept of it; `None` if there is nothing yet.
-        trials: every trial, by number.
-        spent: in all runs.
+        trials: every trial of the search, by number.
+        runs: every run of the final stage that was begun, by number.
+        spent: by all runs of the study, on all of its stages.
         ended_by: why the study was over before its number of trials; empty if it was not.
         url: the study's page in the tracker, or the command that shows it; `None` if there is none.
         trouble: why the tracker is behind; `None` when all is published.
@@ -41,6 +44,7 @@ class StudyResult:
     front: list[TrialRecord]
     kept: Kept | None
     trials: list[TrialRecord]
+    runs: list[TrialRecord]
     spent: Spending
     ended_by: str
     folder: Path
@@ -49,8 +53,13 @@ class StudyResult:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The best trial; `None` if none is complete yet, or if there are several objectives."""
-        return self.front[0] if self.front and len(self.objectives) == 1 else None
+        """The best trial of the search, or the one that won the final stage; `None` if none is
+        complete yet, or if there are several objectives."""
+        if not self.front or len(self.objectives) > 1:
+            return None
+        final = self.kept.final if self.kept else None
+        winner = final.winner.trial if final else None
+        return self.front[0] if winner is None else self.trials[winner]
 
     @property
     def config(self) -> Any:
@@ -59,7 +68,8 @@ class StudyResult:
 
     @property
     def test(self) -> Mapping[str, float]:
-        """Test metrics of the best trial, once the study is done."""
+        """Test metrics of the best trial, once the study is done; of the winner of a final stage,
+        their means over its runs."""
         return self.kept.best[0].test if self.kept and self.best else {}
 
 
@@ -73,10 +83,14 @@ def load_study(name: str, home: str | Path | Home | None = None) -> StudyResult:
     file = frozen.settings(folder)
     with frozen.reading(folder) as record:
         records, spent = (record.trials(), record.spent) if record else ([], Spending())
+    with frozen.reading(folder, "final") as record:
+        runs, spent_there = (record.trials(), record.spent) if record else ([], Spending())
     kept, front = read_kept(folder), best_trials(records, file.objectives)
     finished = sum(t.state is not State.RUNNING for t in records)
     limits = Limits(file.budget, file.objectives, records)
-    current = kept is not None and kept.numbers == tuple(t.number for t in front)
+    current = kept is not None and (
+        None not in (file.final, kept.final) or kept.numbers == tuple(t.number for t in front)
+    )
     return StudyResult(
         name=name,
         objectives=file.objectives,
@@ -86,7 +100,8 @@ def load_study(name: str, home: str | Path | Home | None = None) -> StudyResult:
         front=front,
         kept=kept if current else None,
         trials=records,
-        spent=spent,
+        runs=runs,
+        spent=spent + spent_there,
         ended_by=limits.reached(spent),
         folder=folder.root,
         url=None,

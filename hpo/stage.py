@@ -13,7 +13,7 @@ from hpo import frozen
 from hpo.budget import BudgetSettings
 from hpo.checkpoints import Checkpoints
 from hpo.home import StudyFolder
-from hpo.records import TrialRecord
+from hpo.records import StageName, TrialRecord
 from hpo.search import grid
 from hpo.search.draws import Draws
 from hpo.search.record import Record
@@ -50,9 +50,12 @@ class Opened:
         asked: trials after which no more are opened; `None`: none such number.
         total: trials there will be at most, for people; `None` if unknown.
         seed: of a trial, by its number.
+        refit: how many steps a trial trains for on training and validation rows together, by its
+            number; `None`: it is no refit.
         keeps_all: whether what every complete trial saved is kept, and not only that of the best.
     """
 
+    name: StageName
     study: Study
     record: Record
     checkpoints: Checkpoints
@@ -61,6 +64,7 @@ class Opened:
     asked: int | None
     total: int | None
     seed: Callable[[int], int]
+    refit: Callable[[int], int | None] = lambda number: None
     keeps_all: bool = False
 
 
@@ -76,6 +80,10 @@ class Stage(ABC):
     @abstractmethod
     def open(self) -> Opened:
         """Opens it for the one process that writes its record."""
+
+    @abstractmethod
+    def checkpoints(self) -> Checkpoints:
+        """What its trials have saved."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +110,16 @@ class Search(Stage):
         size = grid.size(study.space.root) if search.sampler == "grid" else math.inf
         total = min(size, search.trials or math.inf)
         return Opened(
+            name="search",
             study=study,
             record=record,
-            checkpoints=frozen.open_checkpoints(self.folder),
+            checkpoints=self.checkpoints(),
             source=draws,
             budget=study.file.budget,
             asked=search.trials,
             total=None if total == math.inf else int(total),
             seed=lambda number: derive(search.seed, "trial", number),
         )
+
+    def checkpoints(self) -> Checkpoints:
+        return frozen.open_checkpoints(self.folder)

@@ -3,39 +3,32 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from hpo import datasets, frozen, studyfile
-from hpo.coordinator import Coordinator
-from hpo.errors import HpoError, InputError, StudyFailed
-from hpo.execute import inline
-from hpo.execute.worker import Setup
+from hpo.budget import Spending
+from hpo.engine import Engine
+from hpo.errors import InputError, StudyFailed
+from hpo.final_stage import FinalWorked, run_final
+from hpo.held_out import keep_tested
 from hpo.home import Home, StudyFolder
 from hpo.progress import Progress
-from hpo.publishing import FLUSH_S, OUTAGE_FLUSH_S, publisher_of, running
-from hpo.records import (
-    Decision,
-    Json,
-    TrialRecord,
-    TrialSpec,
-    best_trials,
-)
+from hpo.publishing import Shown, running
+from hpo.records import Json, TrialRecord, best_trials
 from hpo.report import report
 from hpo.report.kept import Kept, read_kept, write_kept
 from hpo.result import StudyResult
 from hpo.reuse import bundling
+from hpo.runner import Runner, Worked
 from hpo.search import samplers
 from hpo.search.importance import importances
-from hpo.seeds import derive
 from hpo.space import probes
 from hpo.stage import Search
 from hpo.studyfile import Study
-from hpo.track import Ending, open_tracker
-from hpo.trainable import Trial
-from hpo.watch import watch
+from hpo.track import Ending
 
 log = logging.getLogger(__name__)
 
@@ -91,46 +84,38 @@ def run(
         card = replace(card, data=datasets.read(folder))
         _say_what_is_known(study, folder)
         report.begin(study, folder)
-        tracker = open_tracker(study.file.tracking, home, study.name)
-        with _coordinator(study, folder, inline) as (coordinator, execute):
-            publisher = publisher_of(study, card, folder, tracker, coordinator)
-            publisher.start()
-            flush_s, ending = FLUSH_S, Ending.FAILED
-            try:
-                if coordinator.work_left():
+        with Engine(inline) as engine, Shown(study, card, folder, home) as shown:
 
-                    def seen(progress: Progress) -> None:
-                        with suppress(OSError):  # a full disk: it is written again at the end
-                            keep_best(study, folder, progress)
-                        observer(progress, publisher.trouble)
+            def seen(progress: Progress) -> None:
+                if progress.stage == "search":
+                    with suppress(OSError):  # a full disk: it is written again at the end
+                        keep_best(study, folder, progress)
+                else:
+                    shown.refresh()
+                observer(progress, shown.trouble)
 
-                    with watch(coordinator, seen):
-                        execute()
-                progress = coordinator.progress()
-                if progress.failure is not None:
-                    raise progress.failure
-                _, records = coordinator.changes(0)
-                kept = finish(study, folder, records, progress)
-                ending = Ending.DONE if progress.done else Ending.STOPPED
-            except KeyboardInterrupt:
-                flush_s, ending = 0.0, Ending.STOPPED
-                raise
-            finally:
-                publisher.close(OUTAGE_FLUSH_S if publisher.trouble else flush_s, ending)
+            runner = Runner(study, engine, shown, seen)
+            searched, final = runner.work(Search(folder)), None
+            if study.file.final is not None and searched.succeeded:
+                final = run_final(study, folder, searched.trials, runner)
+            kept = finish(study, folder, searched, final)
+            done = kept is not None and kept.complete
+            shown.ending = Ending.DONE if done else Ending.STOPPED
     return StudyResult(
         name=study.name,
         objectives=study.objectives,
-        done=progress.done,
+        done=done,
         running=False,
         total=study.file.search.trials,
-        front=best_trials(records, study.objectives),
+        front=best_trials(searched.trials, study.objectives),
         kept=kept,
-        trials=records,
-        spent=progress.spent,
-        ended_by=progress.ended_by,
+        trials=searched.trials,
+        runs=final.trials if final else [],
+        spent=searched.progress.spent + (final.progress.spent if final else Spending()),
+        ended_by=searched.progress.ended_by,
         folder=folder.root,
-        url=tracker.url() or ("hpo ui" if study.file.tracking.uri == "default" else None),
-        trouble=publisher.trouble,
+        url=shown.url or ("hpo ui" if study.file.tracking.uri == "default" else None),
+        trouble=shown.trouble,
     )
 
 
@@ -168,31 +153,39 @@ def check_trainable(study: Study) -> dict[str, str]:
         InputError: one of them could not run here.
     """
     seen: list[Json] = []
-    for drawn in probes(study.space.root):
-        if drawn.config not in seen and study.space.rejects(drawn.config) is None:
-            seen.append(drawn.config)
-            study.trainable.check(study.space.config(drawn.config), study.folder)
+    configs = [drawn.config for drawn in probes(study.space.root)]
+    for config in configs if study.file.baseline is None else [study.file.baseline, *configs]:
+        if config not in seen and study.space.rejects(config) is None:
+            seen.append(config)
+            study.trainable.check(study.space.config(config), study.folder)
     return datasets.fingerprint(study, map(study.space.config, seen))
 
 
 def keep_best(study: Study, folder: StudyFolder, progress: Progress) -> None:
-    """Writes down the best config so far, when there is a better one."""
+    """Writes down the best config so far, when there is a better one.
+
+    The winner of a final stage stands until there is another one: what a search finds after it was
+    found with luck again.
+    """
     best, kept = list(progress.best), read_kept(folder)
+    if kept is not None and kept.final is not None and study.file.final is not None:
+        return
     if best and (kept is None or kept.numbers != tuple(t.number for t in best)):
         write_kept(report.as_kept(study, best, progress.finished, complete=False), folder)
 
 
 def finish(
-    study: Study, folder: StudyFolder, records: list[TrialRecord], progress: Progress
+    study: Study, folder: StudyFolder, searched: Worked, final: FinalWorked | None
 ) -> Kept | None:
     """Writes the best config, the report and, once the study is done, its bundle.
 
     Test metrics are computed here and nowhere else.
 
     Raises:
-        StudyFailed: the study is done and no trial is complete.
+        StudyFailed: the study is done and no trial is complete, or no run of its final stage.
     """
-    front = best_trials(records, study.objectives)
+    trials, progress = searched.trials, searched.progress
+    front = best_trials(trials, study.objectives)
     if not front:
         if progress.done and progress.ended_by:
             raise StudyFailed(
@@ -200,88 +193,48 @@ def finish(
                 "raise that budget and run the study again to continue it",
             )
         if progress.done:
-            raise StudyFailed(*report.nothing_completed(records, folder))
+            raise StudyFailed(*report.nothing_completed(trials, folder))
         return None
-    kept = report.as_kept(study, front, progress.finished, progress.done)
-    before = read_kept(folder)
-    known = {k.trial: k.test for k in before.best if k.test} if before else {}
-    if progress.done:
-        write_kept(kept, folder)  # safe before the trainable is asked once more, which may fail
-    tests = {
-        trial.number: known.get(trial.number)
-        or (_test(study, folder, trial) if progress.done else {})
-        for trial in front
-    }
-    tested = [k.model_copy(update={"test": tests[k.trial]}) for k in kept.best]
-    kept = kept.model_copy(update={"best": tested})
-    write_kept(kept, folder)
+    if final is not None and final.over and final.found is None:
+        raise StudyFailed(*report.nothing_completed(final.trials, folder.final))
+    kept = keep_tested(study, folder, _kept(study, folder, front, searched, final))
     with frozen.reading(folder) as record:
         assert record is not None, "there are trials"
         curves, important = record.curves(), importances(record, study.space)
-    report.end(study, folder, records, kept, curves, important, progress.spent, progress.ended_by)
+    spent = progress.spent + (final.progress.spent if final else Spending())
+    report.end(study, folder, trials, kept, curves, important, spent, progress.ended_by)
     bundling.leave(study, folder, kept)
     return kept
 
 
+def _kept(
+    study: Study,
+    folder: StudyFolder,
+    front: Sequence[TrialRecord],
+    searched: Worked,
+    final: FinalWorked | None,
+) -> Kept:
+    """What is kept of the study as it is now, test metrics aside."""
+    finished = searched.progress.finished
+    if study.file.final is None:
+        return report.as_kept(study, front, finished, searched.progress.done)
+    if final is not None and final.found is not None:
+        trial = final.found.winner.trial
+        assert trial is not None, "the baseline cannot win"
+        kept = report.as_kept(study, [searched.trials[trial]], finished, complete=True)
+        return kept.model_copy(update={"final": final.found})
+    before = read_kept(folder)
+    if before is not None and before.final is not None:
+        return before.model_copy(update={"complete": False})
+    return report.as_kept(study, front, finished, complete=False)
+
+
 def _is_complete(study: Study, folder: StudyFolder) -> bool:
     """Whether nothing is left to run, as far as the last run could tell."""
-    kept, total = read_kept(folder), study.file.search.trials
-    return kept is not None and kept.complete and (total is None or total <= kept.trials)
-
-
-def _test(study: Study, folder: StudyFolder, best: TrialRecord) -> Mapping[str, float]:
-    seed = derive(study.file.search.seed, "trial", best.number)
-    spec = TrialSpec(best.number, best.config, seed, lease="")
-    checkpoint = frozen.open_checkpoints(folder).local(best.number)
-    trial = Trial(spec, study.folder, checkpoint, lambda report: Decision.PAUSE)
-    try:
-        return study.trainable.test(study.space.config(best.config), trial)
-    except HpoError:
-        raise
-    except Exception as error:
-        raise StudyFailed(
-            f"the search is done, but test metrics failed: {type(error).__name__}: {error}",
-            "mend that and run the study again: only the test is left to do",
-        ) from error
-
-
-@contextmanager
-def _coordinator(
-    study: Study, folder: StudyFolder, in_process: bool
-) -> Iterator[tuple[Coordinator, Callable[[], None]]]:
-    """The coordinator, here or as a Ray actor, and what sets workers to work until all is done."""
-    setup = Setup(
-        trainable=study.file.trainable,
-        folder=study.folder,
-        study=folder,
-        checkpoints=frozen.open_checkpoints(folder),
-        isolate=study.file.resources.isolate,
-        capture=not in_process,
-    )
-    coordinator = Coordinator(Search(folder))
-    try:
-        if in_process or not coordinator.work_left():
-            yield coordinator, lambda: inline.run(setup, coordinator)
-            return
-    finally:
-        coordinator.close()
-    from hpo.execute import nodes, ray_tune
-
-    with ray_tune.cluster():
-        nodes.check(study.file.resources, setup.checkpoints)
-        coordinator = ray_tune.start_coordinator(Coordinator, Search(folder))
-        try:
-            yield (
-                coordinator,
-                lambda: ray_tune.run(setup, study.file.resources, coordinator),
-            )
-        except ray_tune.ENGINE_ERRORS as error:
-            if isinstance(error, HpoError):  # ours, raised in the coordinator's process
-                raise
-            raise StudyFailed(
-                f"Ray failed: {str(error).strip().splitlines()[-1][:200]}",
-                "run the study again to continue it: nothing that finished is lost",
-            ) from error
-        finally:
-            with suppress(Exception):  # it may be gone, and what went wrong before matters more
-                coordinator.close()
+    kept, total, final = read_kept(folder), study.file.search.trials, study.file.final
+    if kept is None or not kept.complete or (total is not None and total > kept.trials):
+        return False
+    if final is None or kept.final is None:
+        return final is None
+    baseline = kept.final.baseline and kept.final.baseline.config
+    return (len(kept.final.seeds), baseline) == (final.repeats, study.file.baseline)

@@ -229,6 +229,7 @@ def build(document: Document, folder: Path, text: str) -> Study:
             mistakes += grid.continuous(checked.root, space)
         mistakes += _unknown_metrics(document, file, checked, trainable)
         mistakes += _search(document, file, checked)
+        mistakes += _final(document, file, checked, trainable)
     if mistakes or file is None or checked is None or trainable is None:
         raise StudyFileError(mistakes)
     file = file.model_copy(update={"space": space.data, "use": []})
@@ -302,16 +303,35 @@ def _search(document: Document, file: StudyFile, space: Space) -> list[Mistake]:
     if file.budget.gpu_hours is not None and not file.resources.gpus:
         message = "a study whose workers hold no GPU uses none; set resources.gpus, or remove it"
         found.append((("budget", "gpu_hours"), message))
-    if file.baseline is not None and file.final is None:
-        found.append((("baseline",), "is compared in the final stage; add final: {}"))
-    if file.final is not None and len(file.objectives) > 1:
-        found.append((("final",), "ranks by one objective; with several the result is a set"))
     storage = storage_mistake(file.storage)
     if storage is not None:
         found.append((("storage",), storage))
     checkpoints = place_mistake(file.checkpoints)
     if checkpoints is not None:
         found.append((("checkpoints",), checkpoints))
+    return [Mistake(document.place(path), dotted(path), message) for path, message in found]
+
+
+def _final(
+    document: Document, file: StudyFile, space: Space, trainable: Trainable
+) -> list[Mistake]:
+    """What is wrong with how the study is to end."""
+    found: list[tuple[Keys, str]] = []
+    if file.baseline is not None:
+        why = space.rejects(file.baseline)
+        if why is not None:
+            found.append((("baseline",), f"is rejected by the config model: {why}"))
+        if file.final is None:
+            found.append((("baseline",), "is compared in the final stage; add final: {}"))
+    if file.final is not None:
+        if len(file.objectives) > 1:
+            found.append((("final",), "ranks by one objective; with several the result is a set"))
+        if trainable.deterministic:
+            rule = "runs over fresh seeds, which change nothing for a deterministic trainable"
+            found.append((("final",), f"{rule}; remove it"))
+        if file.final.refit and not trainable.refits:
+            rule = "needs a trainable that honours trial.refit and says so (hpo.Trainable.refits)"
+            found.append((("final", "refit"), f"{rule}; remove it"))
     return [Mistake(document.place(path), dotted(path), message) for path, message in found]
 
 

@@ -77,7 +77,7 @@ def test_a_study_that_is_not_there(tmp_path):
 
 @pytest.mark.parametrize("name", ["../up", "UPPER", "a b", ""])
 def test_a_name_cannot_leave_the_home(tmp_path, name):
-    assert "1 to 64 of a-z 0-9 - _" in hpo("best", name, home=tmp_path, code=2)
+    assert "1 to 64 of a-z 0-9 - _" in hpo("status", name, home=tmp_path, code=2)
 
 
 def test_plan_runs_nothing(tmp_path):

@@ -160,6 +160,22 @@ def test_workers_that_end_by_themselves_are_no_deaths(open_study):
     assert coordinator.progress().failure is None
 
 
+def test_workers_beyond_the_limit_end_with_their_trial_and_others_come_when_it_grows(open_study):
+    coordinator = open_study()
+    held = {worker: coordinator.next_trial(worker) for worker in ("a", "b", "c")}
+    coordinator.limit_workers(2)
+    assert not coordinator.work_left()
+    assert coordinator.report(0, held["a"].lease, report(1, 0.5)) is Decision.GO_ON
+    complete(coordinator, held["a"], 0.5)
+    assert coordinator.next_trial("a") is None and not coordinator.finished()
+    coordinator.worker_ended("a", died=False)
+    complete(coordinator, held["b"], 0.4)
+    assert coordinator.next_trial("b").number == 3
+    assert coordinator.next_trial("d") is None
+    coordinator.limit_workers(3)
+    assert coordinator.work_left() and coordinator.next_trial("e").number == 4
+
+
 def test_stop_pauses_what_runs_and_it_comes_back(open_study):
     coordinator = open_study()
     one, two = coordinator.next_trial("w1"), coordinator.next_trial("w2")

@@ -27,6 +27,7 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
         finished=2.0,
     )
     progress = Progress(
+        stage="search",
         total=None,
         counts={State.COMPLETE: 1, State.RUNNING: 2},
         best=(best,),
@@ -46,7 +47,7 @@ def test_it_is_read_as_it_was_written(tmp_path: Path) -> None:
 
 def test_a_failure_stays_with_who_runs_the_study(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path)
-    failed = Progress(9, {}, (), 0.0, 0, False, True, StudyFailed("no"), Spending(), "")
+    failed = Progress("search", 9, {}, (), 0.0, 0, False, True, StudyFailed("no"), Spending(), "")
     snapshot.write(folder, failed, None)
     found = snapshot.read(folder)
     assert found is not None and found.progress.failure is None

@@ -9,13 +9,25 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from hpo.cli.app import Format, NameArgument, app
+from hpo.cli.app import Format, NameArgument, app, out
 from hpo.errors import InputError
+
+ReferenceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME[@ALIAS]",
+        help="A study, an alias of its registered model, or the folder of a bundle.",
+    ),
+]
+CodeOption = Annotated[
+    Path | None,
+    typer.Option("--code", help="Where the code of an alias or a bundle is looked up first."),
+]
 
 
 @app.command()
 def best(
-    name: NameArgument,
+    name: ReferenceArgument,
     form: Annotated[Format, typer.Option("--format", help="How to write it.")] = "yaml",
     out_file: Annotated[Path | None, typer.Option("--out", help="Write to a file.")] = None,
     trial: Annotated[
@@ -33,14 +45,16 @@ def best(
         int,
         typer.Option("--workers", min=1, help="Data-parallel processes that share a step."),
     ] = 1,
+    code: CodeOption = None,
 ) -> None:
     """Print the best config, ready to parse; with several objectives, list the Pareto set."""
     from hpo.files import write_atomically
-    from hpo.report.best import answer
-    from hpo.report.kept import kept_of
+    from hpo.reuse.best import answer
+    from hpo.reuse.loading import source_of
     from hpo.trainable import Scale
 
-    text, said = answer(kept_of(name), form, trial, Scale(batch_size, epochs, workers))
+    source = source_of(name, code=code)
+    text, said = answer(source, form, trial, Scale(batch_size, epochs, workers))
     notes = Console(stderr=True, soft_wrap=True, highlight=False)
     for line in said:
         notes.print(line, markup=False)
@@ -52,3 +66,70 @@ def best(
         except OSError as error:
             raise InputError(f"{out_file} cannot be written: {error.strerror}") from None
         notes.print(f"wrote {out_file}", markup=False)
+
+
+@app.command()
+def promote(
+    name: NameArgument,
+    alias: Annotated[str, typer.Option("--alias", help="What it is to be known as.")] = "champion",
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="The registered model's name; default: the study's."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Though it is not better than the holder beyond noise.")
+    ] = False,
+    trial: Annotated[
+        int | None,
+        typer.Option("--trial", min=0, help="Which one, where several objectives have several."),
+    ] = None,
+) -> None:
+    """Register the best of a finished study as a model, and give it an alias."""
+    from hpo.reuse.promote import promote
+
+    done = promote(name, alias, model=model, force=force, trial=trial)
+    known = f"{done.model}@{alias}"
+    if done.comparison is not None:
+        out.print(f"beside the present {known}:", style="bold", markup=False)
+        for line in done.comparison.lines():
+            out.print(f"  {line}", markup=False)
+    if not done.promoted:
+        out.print(
+            f"{known} stays as it is; --force replaces it all the same",
+            style="yellow",
+            markup=False,
+        )
+        sys.exit(1)
+    out.print(
+        f"{known} is version {done.version} of the registered model {done.model!r}", markup=False
+    )
+    out.print(f"use it: hpo.load_best('{known}')", markup=False)
+    if done.served:
+        out.print(
+            f"serve it: mlflow models serve -m models:/{known} --env-manager local",
+            markup=False,
+        )
+
+
+@app.command()
+def reproduce(
+    name: ReferenceArgument,
+    repeats: Annotated[
+        int | None, typer.Option("--repeats", min=1, help="Seeds to run; default: all.")
+    ] = None,
+    code: CodeOption = None,
+) -> None:
+    """Run the best config again from its bundle, and say whether its metric is met."""
+    from hpo.reuse.reproduce import reproduce
+
+    def say(done: int, total: int) -> None:
+        if done < total:
+            out.print(f"run {done + 1} of {total}", markup=False)
+
+    found = reproduce(name, repeats=repeats, code=code, observer=say)
+    for rerun in found.reruns:
+        out.print(str(rerun), style="green" if rerun.met else "yellow", markup=False)
+    for line in found.differences or ["nothing differs in code, packages and data"]:
+        out.print(line, markup=False)
+    if not found.met:
+        sys.exit(1)

@@ -26,7 +26,8 @@ from hpo import trainable as trainables
 from hpo.errors import ResourceError
 from hpo.execute import nodes
 from hpo.execute.settings import ResourceSettings
-from hpo.execute.supervision import Workers
+from hpo.execute.share import Share, sharing
+from hpo.execute.supervision import Over, Workers
 from hpo.execute.tickets import Tickets, Wanted
 from hpo.execute.worker import Channel, Setup, work
 
@@ -74,11 +75,12 @@ def cluster() -> Iterator[None]:
 
 
 @contextmanager
-def joined(code: Path) -> Iterator[None]:
-    """The cluster that this process is a job of.
+def joined(code: Path, share: Share) -> Iterator[None]:
+    """The cluster that this process is a job of, beside others.
 
     Args:
         code: a folder that every worker has as its working folder, on whatever node it is.
+        share: how many workers are for this process now.
     """
     ray.init(
         address="auto",
@@ -88,7 +90,8 @@ def joined(code: Path) -> Iterator[None]:
         namespace="hpo",
     )
     try:
-        yield
+        with sharing(share):
+            yield
     finally:
         ray.shutdown()
 
@@ -155,7 +158,8 @@ def run(setup: Setup, settings: ResourceSettings, coordinator: Any) -> None:
         shipped="working_dir" in ray.get_runtime_context().runtime_env,
         cpus=settings.cpus,
     )
-    watched = Workers(coordinator, min(WATCH_S, settings.heartbeat_seconds / 2))
+    wanted = Wanted(settings, setup.checkpoints)
+    watched = Workers(coordinator, wanted, min(WATCH_S, settings.heartbeat_seconds / 2))
     with (
         tempfile.TemporaryDirectory(prefix="hpo-tune-") as scratch,
         setup.study.log.open("a") as log,
@@ -169,7 +173,7 @@ def run(setup: Setup, settings: ResourceSettings, coordinator: Any) -> None:
                 _placement(settings, None if setup.checkpoints.is_shared else seat.home),
             ),
             tune_config=tune.TuneConfig(
-                search_alg=Tickets(coordinator, Wanted(settings, setup.checkpoints)),
+                search_alg=Tickets(coordinator, wanted),
                 num_samples=-1,
             ),
             run_config=tune.RunConfig(
@@ -177,6 +181,7 @@ def run(setup: Setup, settings: ResourceSettings, coordinator: Any) -> None:
                 storage_path=scratch,
                 verbose=0,
                 callbacks=[watched],
+                stop=Over(watched, coordinator),
                 failure_config=tune.FailureConfig(max_failures=0),
             ),
         ).fit()

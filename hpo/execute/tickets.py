@@ -12,14 +12,17 @@ from ray.tune.search import Searcher
 from hpo.checkpoints import Checkpoints
 from hpo.execute import nodes
 from hpo.execute.settings import ResourceSettings
+from hpo.execute.share import share_of
 from hpo.execute.worker import Supervised
 
-RECOUNT_S = 5.0
-"""Between two looks at how many workers the nodes have room for."""
+RECOUNT_S = 1.0
+"""Between two looks at how many workers the nodes have room for, and how many of them are ours."""
 
 
 class Wanted:
-    """How many workers there should be now: nodes come and go while a study runs."""
+    """How many workers there should be now: nodes come and go while a study runs, and so do studies
+    that share them. What the study file says is the most there will be.
+    """
 
     def __init__(self, settings: ResourceSettings, checkpoints: Checkpoints) -> None:
         self._settings = settings
@@ -28,11 +31,12 @@ class Wanted:
         self._due = -math.inf
 
     def __call__(self) -> int:
-        if self._settings.workers is None and time.monotonic() >= self._due:
+        if time.monotonic() >= self._due:
             self._due = time.monotonic() + RECOUNT_S
             usable = nodes.usable(self._checkpoints)
-            self._count = sum(node.room(self._settings) for node in usable)
-        return self._settings.workers or self._count
+            count = share_of(sum(node.room(self._settings) for node in usable))
+            self._count = min(count, self._settings.workers or count)
+        return self._count
 
 
 class Tickets(Searcher):

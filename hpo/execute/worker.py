@@ -61,6 +61,9 @@ class Supervised(Channel, Protocol):
     def worker_ended(self, worker: str, died: bool) -> None:
         """Takes back what the worker held."""
 
+    def limit_workers(self, most: int) -> None:
+        """No more than so many workers get a trial from now on."""
+
     def overdue(self, workers: Sequence[str]) -> tuple[str, ...]:
         """Which of these workers are to be killed."""
 

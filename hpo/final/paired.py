@@ -43,7 +43,8 @@ class Repeated:
         return math.sqrt(squares / (self.n - 1) / self.n)
 
     def __str__(self) -> str:
-        return f"{self.mean:.4g} ± {self.standard_error:.2g} (n = {self.n})"
+        spread = f" ± {self.standard_error:.2g}" if self.n > 1 else ""
+        return f"{self.mean:.4g}{spread} (n = {self.n})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +102,19 @@ def verdict(difference: Difference, objective: Objective, first: str, second: st
 
 
 def alike(candidates: Sequence[Repeated], winner: int) -> list[int]:
-    """The candidates that the winner cannot be told apart from, itself left out, by index."""
+    """The candidates that the winner cannot be told apart from, itself left out, by index.
+
+    Those that it has no seed in common with are among them.
+    """
+    best = candidates[winner]
     return [
         index
         for index, candidate in enumerate(candidates)
-        if index != winner and not difference(candidates[winner], candidate).told_apart
+        if index != winner
+        and (
+            not best.values.keys() & candidate.values.keys()
+            or not difference(best, candidate).told_apart
+        )
     ]
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from hpo import frozen
 from hpo.budget import BudgetSettings
+from hpo.checkpoints import Checkpoints
 from hpo.final.plan import Plan, read_plan
 from hpo.home import StudyFolder
 from hpo.records import TrialRecord
-from hpo.search.pruners import NoPruner
 from hpo.search.record import Origin, Record
 from hpo.search.samplers import Proposal
 from hpo.space import Draw
@@ -34,13 +34,13 @@ class Final(Stage):
     def open(self) -> Opened:
         study = frozen.thaw(self.parent)
         plan = read_plan(self.folder)
-        journal = frozen.open_final_journal(self.parent, writable=True)
-        record = Record(journal, study.objectives, NoPruner().make())
+        record = frozen.open_record(self.parent, writable=True, stage="final")
         budget = study.file.budget
         return Opened(
+            name="final",
             study=study,
             record=record,
-            checkpoints=frozen.open_final_checkpoints(self.parent),
+            checkpoints=self.checkpoints(),
             source=Repeats(record, plan),
             # What the search may spend is spent; a final stage that stops half way says nothing.
             budget=BudgetSettings(
@@ -49,8 +49,12 @@ class Final(Stage):
             asked=len(plan.runs),
             total=len(plan.runs),
             seed=lambda number: plan.runs[number].seed,
+            refit=lambda number: plan.runs[number].refit,
             keeps_all=True,
         )
+
+    def checkpoints(self) -> Checkpoints:
+        return frozen.open_checkpoints(self.parent, "final")
 
 
 class Repeats:

@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hpo.final.candidates import Field
 from hpo.final.paired import Repeated, alike
-from hpo.final.plan import Plan
-from hpo.records import Json, Objective, State, TrialRecord
-
-BASELINE = -1
-"""The number of the candidate that no trial of the search has found."""
+from hpo.final.plan import Entry, Plan
+from hpo.records import Objective, State, TrialRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A config in the final stage.
+    """A config after its runs over fresh seeds.
 
     Args:
-        number: of the trial that found it, or `BASELINE`.
-        first: its objective in the search; `None` for the baseline.
-        repeated: its objective in the runs of the final stage that are complete.
-        runs: the numbers of those runs, by repeat.
+        first: its objective in the search; `None` for one that was not found there.
+        runs: those that are complete, by repeat.
         failed: how many of its runs did not complete.
     """
 
-    number: int
-    config: Mapping[str, Json]
+    entry: Entry
     first: float | None
-    repeated: Repeated
-    runs: Mapping[int, int]
+    runs: dict[int, TrialRecord]
     failed: int
 
-    def luck(self, objective: Objective) -> float | None:
-        """By how much its first value was better than its mean over fresh seeds, or less than 0."""
-        if self.first is None or not self.repeated.n:
-            return None
-        return objective.rank(self.repeated.mean) - objective.rank(self.first)
+    @property
+    def repeated(self) -> Repeated:
+        """Its objective in the complete runs."""
+        return Repeated({repeat: run.values[0] for repeat, run in self.runs.items()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +38,12 @@ class Verdict:
 
     Args:
         candidates: best first; those with runs that did not complete come last.
-        alike: numbers of the candidates that the winner cannot be told apart from.
+        alike: those of them that the winner cannot be told apart from.
         baseline: the config to beat, if the study names one; it cannot win.
     """
 
     candidates: tuple[Candidate, ...]
-    alike: tuple[int, ...]
+    alike: tuple[Candidate, ...]
     baseline: Candidate | None
 
     @property
@@ -62,39 +55,46 @@ def judge(
     plan: Plan,
     records: Sequence[TrialRecord],
     objective: Objective,
-    trials: Sequence[TrialRecord],
-    baseline: Mapping[str, Json] | None,
+    field: Field,
+    repeats: int,
 ) -> Verdict | None:
     """Ranks the candidates.
 
     Args:
         records: of the final stage, by number.
-        trials: of the search, whose configs are the candidates.
+        repeats: so many of a config's runs count; it may have more, for other comparisons.
 
     Returns:
         `None` if no candidate has a complete run.
     """
-    found = [candidate(plan, records, t.number, t.config, t.value) for t in trials]
+    found = [
+        candidate(plan, records, Entry(t.number, t.config), repeats, t.value)
+        for t in field.candidates
+    ]
     ranked = sorted(
-        (each for each in found if each.repeated.n),
-        key=lambda each: (each.failed, objective.rank(each.repeated.mean), each.number),
+        (each for each in found if each.runs),
+        key=lambda each: (each.failed, objective.rank(each.repeated.mean), each.entry.trial),
     )
     if not ranked:
         return None
     near = alike([each.repeated for each in ranked], 0)
-    beside = candidate(plan, records, BASELINE, baseline, None) if baseline is not None else None
-    return Verdict(tuple(ranked), tuple(ranked[i].number for i in near), beside)
+    baseline = field.baseline
+    beside = candidate(plan, records, baseline, repeats) if baseline is not None else None
+    return Verdict(tuple(ranked), tuple(ranked[i] for i in near), beside)
 
 
 def candidate(
     plan: Plan,
     records: Sequence[TrialRecord],
-    number: int,
-    config: Mapping[str, Json],
-    first: float | None,
+    entry: Entry,
+    repeats: int,
+    first: float | None = None,
 ) -> Candidate:
-    """What the final stage knows of a config."""
-    runs = {r: n for r, n in plan.numbers(config).items() if n < len(records)}
-    complete = {r: n for r, n in runs.items() if records[n].state is State.COMPLETE}
-    values = {r: records[n].values[0] for r, n in complete.items()}
-    return Candidate(number, config, first, Repeated(values), complete, len(runs) - len(complete))
+    """What the final stage knows of a config from its first `repeats` runs."""
+    ended = {
+        repeat: records[number]
+        for repeat, number in plan.numbers(entry.config).items()
+        if repeat < repeats and number < len(records) and records[number].state is not State.RUNNING
+    }
+    complete = {repeat: run for repeat, run in ended.items() if run.state is State.COMPLETE}
+    return Candidate(entry, first, complete, len(ended) - len(complete))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,8 +11,10 @@ from pydantic import ConfigDict, Field, model_validator
 from hpo import trainable as trainables
 from hpo.errors import InputError
 from hpo.files import write_atomically
+from hpo.final.paired import Repeated
+from hpo.final.plan import Entry
 from hpo.home import Home, StudyFolder
-from hpo.records import Json, Objectives
+from hpo.records import Json, Objective, Objectives
 from hpo.report.words import metrics_line
 from hpo.settings import Settings
 from hpo.space import typed
@@ -23,9 +26,11 @@ class KeptTrial(Settings):
     """What is kept of one of the best trials.
 
     Args:
-        values: of the objectives, in the study's order, on validation data.
-        metrics: all of its final metrics.
+        values: of the objectives, in the study's order, on validation data, as the search found
+            them; for the winner of a final stage that is one run of luck, see `KeptCandidate`.
+        metrics: all of its final metrics in the search.
         test: test metrics; empty while the study is not complete, or where the trainable has none.
+            Of the winner of a final stage, their means over its runs there.
     """
 
     model_config = _NUMBERS
@@ -61,6 +66,20 @@ class KeptCandidate(Settings):
     metrics: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     test: dict[str, tuple[float, ...]] = Field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        return Entry(self.trial, self.config).name
+
+    def repeated(self, values: Sequence[float]) -> Repeated:
+        """Numbers that stand in the order of `runs`, by repeat."""
+        return Repeated(dict(zip(self.runs, values, strict=True)))
+
+    def luck(self, objective: Objective) -> float | None:
+        """By how much its first value was better than its mean over fresh seeds, or less than 0."""
+        if self.first is None or not self.values:
+            return None
+        return objective.rank(self.repeated(self.values).mean) - objective.rank(self.first)
+
 
 class KeptFinal(Settings):
     """What the final stage found, once all of its runs have ended.
@@ -90,9 +109,9 @@ class Kept(Settings):
 
     Args:
         trials: how many trials had finished when this was written.
-        complete: whether those were all.
+        complete: whether those were all, and the final stage is over where there is one.
         trainable, folder: what the configs belong to, as in the study file.
-        best: by trial number.
+        best: by trial number; after a final stage its winner.
         final: what the final stage found; `None` where there is none, or none yet.
     """
 

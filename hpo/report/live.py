@@ -65,12 +65,13 @@ class LiveView:
 
     def _panel(self, progress: Progress, trouble: str | None) -> Group:
         facts = Table.grid(padding=(0, 2))
-        facts.add_row(Text("trials", style="dim"), counts(progress))
+        facts.add_row(Text(_noun(progress), style="dim"), counts(progress))
         facts.add_row(Text("pace", style="dim"), self._pace(progress))
-        if progress.best:
-            facts.add_row(Text("best", style="dim"), best_line(progress.best, self.objectives))
-        if len(self.objectives) == 1 and progress.best:
-            facts.add_row("", Text(params_line(progress.best[0].params), style="dim"))
+        best = _best(progress)
+        if best:
+            facts.add_row(Text("best", style="dim"), best_line(best, self.objectives))
+        if len(self.objectives) == 1 and best:
+            facts.add_row("", Text(params_line(best[0].params), style="dim"))
         if progress.ended_by:
             facts.add_row(Text("ending", style="dim"), Text(progress.ended_by))
         if progress.stopping:
@@ -80,13 +81,13 @@ class LiveView:
         if trouble:
             facts.add_row(Text("tracker", style="yellow"), Text(f"behind: {trouble}"))
         bar = ProgressBar(total=progress.total, completed=progress.finished, width=48)
-        return Group(Text(self.name, style="bold"), bar, facts)
+        return Group(Text(_title(self.name, progress), style="bold"), bar, facts)
 
     def _line(self, progress: Progress) -> None:
-        best = [trial.number for trial in progress.best]
-        line = f"{self.name}: {counts(progress)}"
-        if progress.best:
-            line += f"; best {best_line(progress.best, self.objectives)}"
+        best = [trial.number for trial in _best(progress)]
+        line = f"{_title(self.name, progress)}: {counts(progress)}"
+        if best:
+            line += f"; best {best_line(_best(progress), self.objectives)}"
         if progress.ended_by:
             line += f"; ending by {progress.ended_by}"
         due = best != self._best or time.monotonic() >= self._next_line
@@ -98,6 +99,19 @@ class LiveView:
 
     def _pace(self, progress: Progress) -> str:
         return pace(progress, time.time() - progress.started)
+
+
+def _title(name: str, progress: Progress) -> str:
+    return name if progress.stage == "search" else f"{name}, final stage"
+
+
+def _noun(progress: Progress) -> str:
+    return "trials" if progress.stage == "search" else "runs"
+
+
+def _best(progress: Progress) -> tuple[TrialRecord, ...]:
+    """The best so far; a final stage looks for the best mean, not for the luckiest run."""
+    return progress.best if progress.stage == "search" else ()
 
 
 def counts(progress: Progress) -> str:
@@ -115,16 +129,16 @@ def counts(progress: Progress) -> str:
 
 
 def pace(progress: Progress, seconds: float) -> str:
-    """Trials a minute in the `seconds` of this run, and the time left at that pace."""
+    """Trials a minute in the `seconds` of this stage here, and the time left at that pace."""
     if not progress.finished_here or not seconds:
         return f"{seconds:.0f} s"
-    text = f"{progress.finished_here / seconds * 60:.0f} trials/min"
+    text = f"{progress.finished_here / seconds * 60:.0f} {_noun(progress)}/min"
     remaining = left(progress, seconds)
     return f"{text}, {remaining} left" if remaining else text
 
 
 def left(progress: Progress, seconds: float) -> str:
-    """The time left at the pace of the `seconds` of this run; empty where that is not known."""
+    """The time left at the pace of the `seconds` of this stage; empty where that is not known."""
     if progress.total is None or progress.stopping or not progress.finished_here:
         return ""
     return duration((progress.total - progress.finished) * seconds / progress.finished_here)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hpo.records import Json, Objectives, TrialRecord
+from hpo.records import Json, Objective, Objectives, TrialRecord
 from hpo.report import spending
 from hpo.report.audit import Audit
+from hpo.report.final import lines
+from hpo.report.kept import KeptFinal
 from hpo.report.summary import Summary
 from hpo.report.words import count, digits, duration, yaml
 from hpo.space import Range
@@ -22,6 +24,8 @@ def markdown(
     total: int | None = None,
     ranges: Mapping[str, Range] | None = None,
     tests: Mapping[int, Mapping[str, float]] | None = None,
+    final: KeptFinal | None = None,
+    runs: tuple[int, int | None] | None = None,
     audit: Audit | None = None,
     over: bool = False,
     ended_by: str = "",
@@ -34,6 +38,8 @@ def markdown(
         ranges: the searched numbers, by dotted path. A best value within 1 % of an end is pointed
             out: the optimum may lie beyond it.
         tests: test metrics of the best trials by number, if they were computed.
+        final: what the final stage found, if it is over.
+        runs: of the final stage, while it is under way: how many have ended, of how many.
         audit: of the pruner, if there is one.
         over: whether the study is complete, or `ended_by` says so.
         ended_by: why the study ended before its number of trials.
@@ -42,10 +48,16 @@ def markdown(
     parts = [_progress(summary, total, over)]
     if ended_by:
         parts.append(f"It ended by {ended_by}.")
+    if runs is not None:
+        parts.append(f"**Final stage**: {runs[0]} of {runs[1]} runs.")
+    if final is not None:
+        parts += _winner(final, summary.objectives[0])
     if not summary.best:
         parts.append("No trial is complete yet.")
     elif len(summary.objectives) == 1:
-        parts += _best(summary, ranges or {}, (tests or {}).get(summary.best[0].number, {}))
+        test = (tests or {}).get(summary.best[0].number, {})
+        title = "Best" if final is None else "Best in the search"
+        parts += _best(summary, ranges or {}, test, title)
     else:
         parts += _front(summary, tests or {})
     if summary.best and name:
@@ -97,9 +109,20 @@ def _uses(name: str, over: bool) -> str:
     return _table(rows)
 
 
-def _best(summary: Summary, ranges: Mapping[str, Range], test: Mapping[str, float]) -> list[str]:
+def _winner(final: KeptFinal, objective: Objective) -> list[str]:
+    return [
+        f"## Winner: {final.winner.name}",
+        "Found by the final stage, which ran the best candidates again over fresh seeds.",
+        "\n".join(f"* {line}" for line in lines(final, objective)),
+        f"```yaml\n{yaml(final.winner.config)}```",
+    ]
+
+
+def _best(
+    summary: Summary, ranges: Mapping[str, Range], test: Mapping[str, float], title: str
+) -> list[str]:
     metric, best = summary.objectives[0].metric, summary.best[0]
-    parts = [f"## Best: trial {best.number}, {_code(metric)} {digits(best.value)}"]
+    parts = [f"## {title}: trial {best.number}, {_code(metric)} {digits(best.value)}"]
     if test:
         parts.append(f"On the test set, looked at only after the search: {_values(test)}.")
     parts += [

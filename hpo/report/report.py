@@ -11,6 +11,7 @@ from hpo.budget import Spending
 from hpo.bundle import newest
 from hpo.files import write_atomically
 from hpo.home import StudyFolder
+from hpo.progress import Progress
 from hpo.records import State, TrialRecord
 from hpo.report.audit import Audit, Curve, audit
 from hpo.report.kept import Kept, KeptTrial, read_kept
@@ -30,19 +31,33 @@ def begin(study: Study, folder: StudyFolder) -> None:
 
 
 def page(
-    study: Study, folder: StudyFolder, trials: Sequence[TrialRecord], spent: Spending
+    study: Study,
+    folder: StudyFolder,
+    trials: Sequence[TrialRecord],
+    spent: Spending,
+    final: Progress | None = None,
 ) -> StudyPage:
-    """How far the study is, for the tracker."""
+    """How far the study is, for the tracker.
+
+    Args:
+        final: how far its final stage is, once that has begun.
+    """
     summary, kept = summarize(trials, study.objectives, spent), read_kept(folder)
+    over = kept is not None and kept.complete
     text = markdown(
         summary,
         name=study.name,
         total=study.file.search.trials,
         ranges=ranges(study),
         tests=_tests(kept),
-        over=kept is not None and kept.complete,
+        final=kept.final if kept else None,
+        runs=None if final is None or over else (final.finished, final.total),
+        over=over,
     )
-    return replace(study_page(summary, text, folder.report), bundle=newest(folder.bundles))
+    shown = study_page(summary, text, folder.report)
+    if kept is not None and kept.final is not None:  # what won, and not what the search liked best
+        shown = replace(shown, best=[t for t in trials if t.number == kept.final.winner.trial])
+    return replace(shown, bundle=newest(folder.bundles))
 
 
 def end(
@@ -70,6 +85,7 @@ def end(
         total=study.file.search.trials,
         ranges=ranges(study),
         tests=_tests(kept),
+        final=kept.final if kept else None,
         audit=pruner_audit(study, trials, curves),
         over=kept is not None and kept.complete,
         ended_by=ended_by,
@@ -141,4 +157,5 @@ def ranges(study: Study) -> dict[str, Range]:
 
 
 def _tests(kept: Kept | None) -> dict[int, Mapping[str, float]]:
-    return {trial.trial: trial.test for trial in kept.best} if kept else {}
+    """Of trials of the search; those of a final stage's runs are told with its verdict."""
+    return {k.trial: k.test for k in kept.best} if kept and kept.final is None else {}

@@ -15,6 +15,7 @@ from rich.text import Text
 from hpo.errors import HpoError
 from hpo.records import Objectives, State, TrialRecord
 from hpo.report import spending
+from hpo.report.final import lines
 from hpo.report.live import counts, left, pace
 from hpo.report.tables import columns
 from hpo.report.words import count, digits, duration, metrics_line, params_line, values_line, yaml
@@ -70,7 +71,11 @@ def studies(found: Sequence[tuple[str, Any, Any]]) -> Table:
             table.add_row(name, "unreadable", "", escape(result.message), "", "")
             continue
         finished = sum(t.state is not State.RUNNING for t in result.trials)
-        if result.best is not None:
+        winner = result.kept.final.winner if result.kept and result.kept.final else None
+        if winner is not None:
+            mean = winner.repeated(winner.values)
+            best, trial = f"{result.objectives[0].metric} {mean}", str(winner.trial)
+        elif result.best is not None:
             best, trial = values_line(result.best, result.objectives), str(result.best.number)
         else:
             best = f"{count(len(result.front), 'trial')} in the Pareto set" if result.front else ""
@@ -90,7 +95,14 @@ def _findings(result: Any) -> Iterator[RenderableType]:
     if result.ended_by:
         yield Text(f"it ended by {result.ended_by}")
     tests = {kept.trial: kept.test for kept in result.kept.best} if result.kept else {}
-    if result.best is not None:
+    final = result.kept.final if result.kept else None
+    if result.runs and not result.done:
+        ended = sum(run.state is not State.RUNNING for run in result.runs)
+        yield Text(f"the final stage is under way: {count(ended, 'run')} done")
+    if final is not None:
+        yield from map(Text, lines(final, result.objectives[0]))
+        yield Text(yaml(final.winner.config).rstrip(), style="cyan")
+    elif result.best is not None:
         yield from _best(result.best, result.objectives, tests.get(result.best.number, {}))
     elif result.front:
         yield from _front(result.front, result.objectives, tests)
@@ -169,6 +181,9 @@ def _list_state(result: Any, standing: Any) -> str:
 def _at_work(seen: Any) -> Iterator[RenderableType]:
     """How far a running study was when its runner last looked."""
     progress = seen.progress
-    yield Text(f"{counts(progress)}; {pace(progress, seen.taken - progress.started)}")
+    where = "" if progress.stage == "search" else "final stage: "
+    yield Text(f"{where}{counts(progress)}; {pace(progress, seen.taken - progress.started)}")
+    used = f"{count(progress.workers, 'worker')} on {count(progress.nodes, 'node')}"
+    yield Text(used + (f", {progress.gpus:g} GPUs" if progress.gpus else ""))
     if seen.trouble:
         yield Text(f"the tracker is behind: {seen.trouble}", style="yellow")

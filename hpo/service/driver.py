@@ -10,6 +10,7 @@ import sys
 import time
 import traceback
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from hpo import frozen, snapshot
@@ -67,7 +68,7 @@ def _run(home: Home, folder: StudyFolder) -> StudyResult:
                 snapshot.write(folder, progress, trouble)
 
     folder.snapshot.unlink(missing_ok=True)  # of the run before
-    with ray_tune.joined(folder.code):
+    with ray_tune.joined(folder.code, share=partial(Queue(home).share, folder.name)):
         return run(frozen.thaw(folder), home=home, observer=seen)
 
 

@@ -34,12 +34,14 @@ class TrialPage:
         derived: values that follow from the config and are worth a column, such as a learning rate
             scaled to the batch size; by dotted path, the same in every call.
         traceback: of a failed trial; may be empty.
+        labels: further tags of its run, by name without `hpo.`, the same in every call.
     """
 
     trial: TrialRecord
     reports: Sequence[Report] = ()
     derived: Mapping[str, Json] = field(default_factory=dict)
     traceback: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,12 @@ class StudyPage:
 
 
 class Tracker(ABC):
-    """One study's view. Used from one thread at a time, except `url`."""
+    """One study's view. Used from one thread at a time, except `url`.
+
+    The trials of the final stage are shown by a tracker of their own (`StudyCard.stage`), beside
+    those of the search and in the same study's run. That run is the search's: only its tracker
+    makes it, writes its page and marks its end.
+    """
 
     @abstractmethod
     def start(self, card: StudyCard) -> frozenset[int]:
@@ -91,7 +98,10 @@ class Tracker(ABC):
         Called first, and again after any other method failed or `present` said no.
 
         Returns:
-            The numbers of trials already published in a final state.
+            The numbers of trials of this stage already published in a final state.
+
+        Raises:
+            LookupError: the final stage finds no run of its study yet.
         """
 
     @abstractmethod
@@ -115,11 +125,12 @@ class Tracker(ABC):
 
     @abstractmethod
     def study_page(self, page: StudyPage) -> None:
-        """Shows how far the study is."""
+        """Shows how far the study is. Not called in the final stage."""
 
     @abstractmethod
     def finish(self, ending: Ending) -> None:
-        """Marks the study's run as ended; `start` marks it as running again."""
+        """Marks the study's run as ended; `start` marks it as running again. In the final stage it
+        only ends the publishing."""
 
     @abstractmethod
     def forget(self, study_id: str) -> int:

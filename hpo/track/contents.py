@@ -142,6 +142,7 @@ def trial_tags(card: StudyCard, page: TrialPage) -> dict[str, str]:
         "hpo.study": card.name,
         "hpo.trial": f"{trial.number:06d}",
         STAGE: card.stage,
+        **{key(f"hpo.{name}"): text for name, text in page.labels.items()},
     }
 
 

@@ -34,19 +34,29 @@ class MemoryRun:
 
 
 class MemoryTracker(Tracker):
-    """Keeps a study's run in `parent` and its trials' runs in `children`, by number."""
+    """Keeps a study's run in `parent` and its trials' runs in `children`, by number.
 
-    def __init__(self) -> None:
+    Args:
+        search: for a final stage, the tracker of its study's search.
+    """
+
+    def __init__(self, search: MemoryTracker | None = None) -> None:
         self.parent: MemoryRun | None = None
         self.children: dict[int, MemoryRun] = {}
+        self._search = search
 
     def start(self, card: StudyCard) -> frozenset[int]:
         self._card = card
-        if self.parent is None or self.parent.tags["hpo.study_id"] != card.id:
-            self.wipe()
-            self.parent = MemoryRun(contents.study_tags(card))
-        self.parent.ended = None
-        self.parent.artifacts["study.yaml"] = card.file_text
+        if self._search is not None:
+            self.parent = self._search.parent
+            if self.parent is None or self.parent.tags["hpo.study_id"] != card.id:
+                raise LookupError("the study's own run is not there yet")
+        else:
+            if self.parent is None or self.parent.tags["hpo.study_id"] != card.id:
+                self.wipe()
+                self.parent = MemoryRun(contents.study_tags(card))
+            self.parent.ended = None
+            self.parent.artifacts["study.yaml"] = card.file_text
         return frozenset(number for number, run in self.children.items() if run.ended is not None)
 
     def wipe(self) -> None:
@@ -90,7 +100,8 @@ class MemoryTracker(Tracker):
                 run.artifacts[name] = path.read_text(errors="replace")
 
     def finish(self, ending: Ending) -> None:
-        self._running().ended = str(ending)
+        if self._search is None:
+            self._running().ended = str(ending)
 
     def forget(self, study_id: str) -> int:
         if self.parent is None or self.parent.tags["hpo.study_id"] != study_id:

@@ -93,9 +93,10 @@ class MlflowTracker(Tracker):
             self._parent = self._find_parent()
             self._addresses = Addresses(self._experiment, self._parent)
             self._url = self._address()
-            self._client.log_text(self._parent, card.file_text, "study.yaml")
-            self._client.log_text(self._parent, json.dumps(card.space, indent=2), "space.json")
-            batches.log_data(self._client, self._parent, card.data)
+            if card.stage == "search":
+                self._client.log_text(self._parent, card.file_text, "study.yaml")
+                self._client.log_text(self._parent, json.dumps(card.space, indent=2), "space.json")
+                batches.log_data(self._client, self._parent, card.data)
             self._find_children()
             view = views.view(card, self._parent)
             self._guide((view.tag, view.text(self._parent_started)))
@@ -176,12 +177,13 @@ class MlflowTracker(Tracker):
                 self._send_bundle(page.bundle)
 
     def finish(self, ending: Ending) -> None:
-        # Never before its start, though a clock set back meanwhile may say so.
-        now = max(batches.milliseconds(time.time()), self._parent_started)
         with batches.quiet():
             if self._unsure:
                 self._remove_doubles()
-            self._client.set_terminated(self._parent, STUDY_ENDED[ending], now)
+            if self._card.stage == "search":
+                # Never before its start, though a clock set back meanwhile may say so.
+                now = max(batches.milliseconds(time.time()), self._parent_started)
+                self._client.set_terminated(self._parent, STUDY_ENDED[ending], now)
 
     def forget(self, study_id: str) -> int:
         self._prepare()
@@ -236,6 +238,11 @@ class MlflowTracker(Tracker):
 
     def _find_parent(self) -> str:
         found = self._search(f"tags.`{contents.STUDY_ID}` = '{self._card.id}'")
+        if self._card.stage == "final":
+            if not found:
+                raise LookupError("the study's own run is not there yet")
+            self._unsure = True  # who publishes the search knows whether anyone was cut off
+            return str(found[0].info.run_id)
         if len(found) > 1:  # one was asked for, not heard of again, and came up late
             found.sort(key=lambda run: -len(self._search(_children_of(run.info.run_id))))
             for empty in found[1:]:

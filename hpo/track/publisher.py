@@ -34,6 +34,7 @@ class Publisher:
         page: the study's own page from all trials, called from the publisher's thread when a trial
             has ended, at most every `page_every_s` seconds, and once at the end.
         derived: values shown beside a trial's config; see `TrialPage.derived`.
+        labels: tags of a trial's run; see `TrialPage.labels`.
         every_s: seconds between two looks at the source.
     """
 
@@ -46,6 +47,7 @@ class Publisher:
         *,
         page: Callable[[Sequence[TrialRecord]], StudyPage] | None = None,
         derived: Callable[[TrialRecord], Mapping[str, Json]] | None = None,
+        labels: Callable[[TrialRecord], Mapping[str, str]] | None = None,
         every_s: float = 0.5,
         page_every_s: float = 5.0,
     ) -> None:
@@ -57,6 +59,7 @@ class Publisher:
         self._folder = folder
         self._page = page
         self._derived = derived
+        self._labels = labels
         self._every_s = every_s
         self._page_every_s = page_every_s
         self._ending = Ending.DONE
@@ -76,6 +79,10 @@ class Publisher:
 
     def start(self) -> None:
         self._thread.start()
+
+    def refresh(self) -> None:
+        """Has the study's page written anew, as when a trial has ended."""
+        self._page_is_old = True
 
     def close(self, timeout_s: float, ending: Ending = Ending.DONE) -> bool:
         """Publishes what is left and marks the study's run as ended.
@@ -184,6 +191,7 @@ class Publisher:
             metric_log.read(self._folder.metrics(trial.number)),
             self._derived(trial) if self._derived else {},
             traceback.read_text(errors="replace") if traceback.exists() else "",
+            self._labels(trial) if self._labels else {},
         )
 
 

@@ -50,21 +50,27 @@ class TrackingSettings(Settings):
         )
 
 
+def tracking_uri(settings: TrackingSettings, home: Home) -> str | None:
+    """MLflow's tracking URI of what `settings` ask for; `None` where tracking is off."""
+    if settings.uri != "default":
+        return None if settings.uri == "none" else settings.uri
+    server = home_server.running(home)
+    if server is None:
+        return home.tracking_uri
+    home_server.log_in(home, server)
+    return server.url
+
+
 def open_tracker(settings: TrackingSettings, home: Home, study_name: str) -> Tracker:
     """The tracker that `settings` ask for; nothing is created or reached before its `start`."""
     experiment = settings.experiment or study_name
-    if settings.uri == "none":
+    uri = tracking_uri(settings, home)
+    if uri is None:
         return NoTracker()
-    server = home_server.running(home) if settings.uri == "default" else None
-    if server is not None:
-        home_server.log_in(home, server)
-        return MlflowTracker(server.url, experiment)
-    if settings.uri == "default":
-        return MlflowTracker(home.tracking_uri, experiment, home.artifacts)
-    if settings.uri.startswith(("http:", "https:", "databricks")):
-        return MlflowTracker(settings.uri, experiment)
+    if uri.startswith(("http:", "https:", "databricks")):
+        return MlflowTracker(uri, experiment)
     # A database has no place for files; MLflow's own choice would be the working folder.
-    return MlflowTracker(settings.uri, experiment, home.artifacts)
+    return MlflowTracker(uri, experiment, home.artifacts)
 
 
 def _holds_password(uri: str) -> bool:

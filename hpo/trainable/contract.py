@@ -56,7 +56,9 @@ class Trainable(ABC):
         config_type: the Pydantic model of a config; `None` for a plain dict.
         deterministic: whether the config alone decides the result, whatever `trial.seed` says; then
             a config that was tried before is answered from the record and not run again.
-        refits: whether `run` honours `trial.refit`; without it a study cannot ask for a refit.
+        refits: whether `run` honours `trial.refit`; without it a study cannot ask for a refit. Of a
+            refit only metrics named `train_...` are recorded, and it need not report the objective:
+            the rows it would validate on are rows that it trains on.
         metrics: the names of the metrics every report carries, for a config of the study; asked
             before anything runs. `None` when only running can tell.
     """

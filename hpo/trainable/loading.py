@@ -19,11 +19,11 @@ BUILTIN = "builtin"
 _BUILTIN_MODULE = "hpo.train.builtin"  # by name: training lies above this contract
 
 
-def load(reference: str, folder: Path) -> Trainable:
+def load(reference: str, folder: Path | None) -> Trainable:
     """The trainable named by `builtin` or `package.module:name`.
 
-    The module is looked up in `folder` (the study file's) first, then as Python does. `folder`
-    stays on `sys.path`, since the module may import its neighbours later.
+    The module is looked up in `folder` (the study file's) first, if there is one, then as Python
+    does. `folder` stays on `sys.path`, since the module may import its neighbours later.
 
     Raises:
         TrainableError: there is no such module or name, importing it fails, or the function's
@@ -48,8 +48,8 @@ def load(reference: str, folder: Path) -> Trainable:
     return FunctionTrainable(found, _config_type(found, reference))
 
 
-def find(reference: str, folder: Path) -> Any:
-    """Whatever `package.module:name` names, looked up in `folder` first.
+def find(reference: str, folder: Path | None) -> Any:
+    """Whatever `package.module:name` names, looked up in `folder` first, if there is one.
 
     Raises:
         TrainableError: there is no such module or name, or importing it fails.
@@ -72,13 +72,14 @@ def find(reference: str, folder: Path) -> Any:
     return found
 
 
-def _import(module_name: str, folder: Path, reference: str) -> Any:
-    path = str(folder.resolve())
-    if path in sys.path:
-        sys.path.remove(path)
-    sys.path.insert(0, path)
-    if module_name.partition(".")[0] != "hpo":
-        _forget_namesake(module_name.partition(".")[0], folder.resolve())
+def _import(module_name: str, folder: Path | None, reference: str) -> Any:
+    if folder is not None:
+        path = str(folder.resolve())
+        if path in sys.path:
+            sys.path.remove(path)
+        sys.path.insert(0, path)
+        if module_name.partition(".")[0] != "hpo":
+            _forget_namesake(module_name.partition(".")[0], folder.resolve())
     importlib.invalidate_caches()
     try:
         return importlib.import_module(module_name)
@@ -87,7 +88,9 @@ def _import(module_name: str, folder: Path, reference: str) -> Any:
             raise TrainableError(
                 f"{reference!r}: there is no module {error.name!r}",
                 f"it is looked up in {folder} first, then among the installed packages and on"
-                " PYTHONPATH",
+                " PYTHONPATH"
+                if folder
+                else "install it, put its folder on PYTHONPATH, or name that folder as code",
             ) from None
         raise TrainableError(
             f"{reference!r}: importing {module_name} needs {error.name!r}, which is not installed",

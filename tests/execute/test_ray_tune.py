@@ -219,3 +219,26 @@ def test_a_trial_that_fills_the_memory_ends_as_that_and_its_worker_is_replaced(w
     large, small = run(study, home=home).trials
     assert large.state is State.OUT_OF_MEMORY and "of the machine's memory" in large.reason
     assert small.state is State.COMPLETE
+
+
+def test_a_study_stops_though_its_workers_find_no_room(write_study, home):
+    import ray
+
+    @ray.remote(num_cpus=2)
+    class Other:
+        def here(self) -> None: ...
+
+    other = Other.remote()
+    ray.get(other.here.remote())
+    interrupted = []
+
+    def interrupt(progress, trouble):
+        if not interrupted:
+            interrupted.append(progress)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    try:
+        result = run(write_study(), home=home, observer=interrupt)
+    finally:
+        ray.kill(other)
+    assert not result.done and result.trials == []

@@ -8,15 +8,21 @@ import pytest
 
 from hpo import frozen, studyfile
 from hpo.coordinator import Coordinator
-from hpo.final.plan import Plan, Run, read_plan, write_plan
+from hpo.final.candidates import Field
+from hpo.final.plan import Entry, Plan, Run, read_plan, write_plan
 from hpo.final.stage import Final
-from hpo.final.verdict import BASELINE, judge
+from hpo.final.verdict import judge
 from hpo.records import Objective, Outcome, Report, State, TrialRecord
+from hpo.report.final import as_kept_final
 from hpo.seeds import derive
 from hpo.stage import Search
 
 A, B, C = ({"x": value} for value in (0.25, 0.5, 0.75))
 LOSS = Objective("loss")
+
+
+def entries(*configs: dict) -> list[Entry]:
+    return [Entry(10 + i, config) for i, config in enumerate(configs)]
 
 
 def record(number: int, config: dict, value: float | None, state=State.COMPLETE) -> TrialRecord:
@@ -25,18 +31,18 @@ def record(number: int, config: dict, value: float | None, state=State.COMPLETE)
 
 
 def test_a_plan_takes_its_candidates_in_turns() -> None:
-    plan = Plan().with_repeats([A, B], 2)
+    plan = Plan().with_repeats(entries(A, B), 2)
     assert [(run.config, run.repeat) for run in plan.runs] == [(A, 0), (B, 0), (A, 1), (B, 1)]
     assert plan.numbers(B) == {0: 1, 1: 3}
     assert plan.runs[0].seed == plan.runs[1].seed != plan.runs[2].seed
 
 
 def test_a_plan_only_grows() -> None:
-    before = Plan().with_repeats([A, B], 2)
-    after = before.with_repeats([C, A], 3)
+    before = Plan().with_repeats(entries(A, B), 2)
+    after = before.with_repeats(entries(C, A), 3)
     assert after.runs[:4] == before.runs
     assert [(run.config, run.repeat) for run in after.runs[4:]] == [(C, 0), (C, 1), (C, 2), (A, 2)]
-    assert after.with_repeats([A, B], 2) == after, "nothing is run twice"
+    assert after.with_repeats(entries(A, B), 2) == after, "nothing is run twice"
 
 
 def test_no_seed_of_the_search_comes_again() -> None:
@@ -54,7 +60,7 @@ def study(write_study, home, storage):
 
 
 def test_its_runs_are_handed_out_once_and_go_on_after_a_crash(study) -> None:
-    write_plan(Plan().with_repeats([A, B], 2), study.final)
+    write_plan(Plan().with_repeats(entries(A, B), 2), study.final)
     coordinator = Coordinator(Final(study))
     first = coordinator.next_trial("w")
     assert (first.config, first.seed) == (A, derive("final", 0))
@@ -71,14 +77,14 @@ def test_its_runs_are_handed_out_once_and_go_on_after_a_crash(study) -> None:
     assert seen == [(B, derive("final", 0)), (A, derive("final", 1)), (B, derive("final", 1))]
     assert again.progress().done
     again.close()
-    write_plan(read_plan(study.final).with_repeats([C], 1), study.final)
+    write_plan(read_plan(study.final).with_repeats(entries(C), 1), study.final)
     more = Coordinator(Final(study))
     assert more.next_trial("w").config == C
     more.close()
 
 
 def test_what_every_complete_run_saved_is_kept(study) -> None:
-    write_plan(Plan().with_repeats([A, B], 1), study.final)
+    write_plan(Plan().with_repeats(entries(A, B), 1), study.final)
     coordinator = Coordinator(Final(study))
     for value in (0.1, 0.9):
         spec = coordinator.next_trial("w")
@@ -95,23 +101,27 @@ def test_what_every_complete_run_saved_is_kept(study) -> None:
 def verdict(values: list[list[float | None]], objective: Objective = LOSS):
     """Of candidates A, B, ... with these values, a list for each repeat."""
     configs = [A, B, C][: len(values[0])]
-    plan = Plan().with_repeats(configs, len(values))
+    plan = Plan().with_repeats(entries(*configs), len(values))
     flat = [value for row in values for value in row]
     records = [
         record(n, run.config, value, State.COMPLETE if value is not None else State.DIVERGED)
         for n, (run, value) in enumerate(zip(plan.runs, flat, strict=True))
     ]
     trials = [record(10 + i, config, 0.1 * (i + 1)) for i, config in enumerate(configs)]
-    return judge(plan, records, objective, trials, None)
+    return judge(plan, records, objective, Field(tuple(trials), None), len(values))
 
 
 def test_the_best_mean_wins_and_luck_is_told() -> None:
     found = verdict([[0.5, 0.3], [0.6, 0.32], [0.55, 0.31]])
-    assert [each.number for each in found.candidates] == [11, 10]
-    assert found.winner.luck(LOSS) == pytest.approx(0.31 - 0.2)
+    assert [each.entry.trial for each in found.candidates] == [11, 10]
+    assert luck(found, LOSS) == pytest.approx(0.31 - 0.2)
     assert found.alike == ()
     up = verdict([[0.5, 0.3], [0.6, 0.32], [0.55, 0.31]], Objective("loss", "maximize"))
-    assert up.winner.number == 10 and up.winner.luck(up_objective()) == pytest.approx(0.1 - 0.55)
+    assert up.winner.entry.trial == 10 and luck(up, up_objective()) == pytest.approx(0.1 - 0.55)
+
+
+def luck(found, objective: Objective) -> float | None:
+    return as_kept_final(found, 3, None).winner.luck(objective)
 
 
 def up_objective() -> Objective:
@@ -120,13 +130,16 @@ def up_objective() -> Objective:
 
 def test_those_within_the_noise_are_named() -> None:
     found = verdict([[0.50, 0.51, 0.9], [0.60, 0.57, 1.0], [0.55, 0.57, 0.95]])
-    assert found.winner.number in (10, 11) and set(found.alike) <= {10, 11}
+    assert found.winner.entry.trial in (10, 11) and {each.entry.trial for each in found.alike} <= {
+        10,
+        11,
+    }
     assert len(found.alike) == 1
 
 
 def test_a_candidate_that_sometimes_diverges_comes_last() -> None:
     found = verdict([[0.01, 0.5], [None, 0.6], [0.02, 0.55]])
-    assert [each.number for each in found.candidates] == [11, 10]
+    assert [each.entry.trial for each in found.candidates] == [11, 10]
     assert found.candidates[1].failed == 1
 
 
@@ -135,9 +148,10 @@ def test_nobody_wins_without_a_complete_run() -> None:
 
 
 def test_the_baseline_cannot_win() -> None:
-    plan = Plan().with_repeats([A, B], 2)
+    plan = Plan().with_repeats(entries(A, B), 2)
     records = [record(n, run.config, run.config["x"]) for n, run in enumerate(plan.runs)]
-    found = judge(plan, records, LOSS, [record(4, B, 0.4)], baseline=A)
-    assert found.winner.number == 4 and found.baseline.number == BASELINE
+    field = Field((record(4, B, 0.4),), baseline=Entry(None, A))
+    found = judge(plan, records, LOSS, field, 2)
+    assert found.winner.entry.trial == 4 and found.baseline.entry.name == "baseline"
     assert found.baseline.repeated.mean == 0.25 < found.winner.repeated.mean
     assert found.baseline.first is None

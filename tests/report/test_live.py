@@ -25,6 +25,7 @@ def progress(*best: TrialRecord, **changes: Any) -> Any:
     """As the coordinator tells it."""
     states = {State.COMPLETE: 5, State.OUT_OF_MEMORY: 1, State.RUNNING: 2}
     values = {
+        "stage": "search",
         "total": 60,
         "counts": states,
         "best": best,
@@ -87,3 +88,11 @@ def test_the_panel(total: int | None) -> None:
         shown.show(progress(trial(3, 0.1, 9.0), total=total, ended_by="why"), "no answer")
     assert "1 trial in the Pareto set" in text.getvalue()
     assert "behind: no answer" in text.getvalue() and "why" in text.getvalue()
+
+
+def test_the_final_stage_says_so_and_names_no_luckiest_run() -> None:
+    for terminal in (False, True):
+        shown, text = view(terminal=terminal)
+        with shown:
+            shown.show(progress(trial(3, 0.125), stage="final", total=15, finished_here=0))
+        assert "toy, final stage" in text.getvalue() and "best" not in text.getvalue()

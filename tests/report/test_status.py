@@ -64,6 +64,7 @@ def study(*trials: TrialRecord, objectives: Any = LOSS, test: Any = None, **chan
         "best": front[0] if front and len(objectives) == 1 else None,
         "kept": kept,
         "trials": list(trials),
+        "runs": [],
         "spent": SPENT,
         "ended_by": "",
         "folder": Path.cwd() / "somewhere",
@@ -140,6 +141,7 @@ def standing(state: str, why: str, **changes: Any) -> Any:
 
 def test_a_study_at_work_shows_its_pace_and_its_page() -> None:
     progress = Progress(
+        stage="search",
         total=8,
         counts={State.COMPLETE: 2},
         best=(),
@@ -150,12 +152,16 @@ def test_a_study_at_work_shows_its_pace_and_its_page() -> None:
         failure=None,
         spent=Spending(),
         ended_by="",
+        workers=3,
+        nodes=2,
+        gpus=1.5,
     )
     seen = SimpleNamespace(progress=progress, trouble="MLflow is away", taken=130.0)
     stands = standing("running", "", snapshot=seen, page="http://here/#/experiments/1")
     text = said(status.status(study(trial(0, 0.5), trial(1, 0.7), done=False), stands))
     assert text.startswith("study toy: running; 2 trials (2 complete)")
     assert "2/8 done (2 complete); 4 trials/min, 1 min 30 s left\n" in text
+    assert "3 workers on 2 nodes, 1.5 GPUs\n" in text
     assert "the tracker is behind: MLflow is away\n" in text
     assert text.endswith("look at it: http://here/#/experiments/1")
     row = said([status.studies([("toy", study(done=False), stands)])]).splitlines()[1]

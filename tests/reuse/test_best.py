@@ -17,8 +17,9 @@ import hpo
 from hpo.errors import InputError
 from hpo.home import Home
 from hpo.records import Objective
-from hpo.report.best import answer, load_best, move, render
 from hpo.report.kept import Kept, KeptTrial, kept_of, read_kept, write_kept
+from hpo.reuse.best import answer, move, render
+from hpo.reuse.loading import load_best
 from hpo.trainable import Scale
 
 ROOT = Path(__file__).parents[2]

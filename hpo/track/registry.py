@@ -1,0 +1,245 @@
+"""MLflow's model registry: versions of a study's model, each with its bundle inside.
+
+The folder of a version is an MLflow model whose
+network is in torch's export format, which is loaded without running code from the file, with the
+bundle beside it as `bundle/`. Of a trainable that builds no model the version is the bundle alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hpo.bundle import Bundle, Contents, open_bundle
+from hpo.errors import HpoError, InputError
+from hpo.track import batches, sqlite
+
+if TYPE_CHECKING:
+    import numpy as np
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+}
+
+IDENTITY_TAG = "hpo.bundle"
+BUNDLE = "bundle"
+
+# What loading an exported network takes; MLflow would find out by loading it in a new process.
+REQUIREMENTS = ("mlflow", "numpy", "torch")
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """A version of a registered model.
+
+    Args:
+        number: as MLflow counts, from 1.
+        identity: of the bundle in it.
+        source: where its folder is.
+    """
+
+    name: str
+    number: str
+    identity: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """A model that can be served.
+
+    Args:
+        module: a `torch.nn.Module` on the CPU, in evaluation mode.
+        example: inputs for it, [2 or more, ...].
+    """
+
+    module: Any
+    example: np.ndarray
+
+
+class Registry:
+    """The registry behind an MLflow tracking URI.
+
+    Every method raises HpoError if it does not answer.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        for name, value in ENVIRONMENT.items():
+            os.environ.setdefault(name, value)
+        database = sqlite.path_of(uri)
+        if database is not None and not database.exists():
+            raise InputError(f"there is no MLflow store {database}", "run a study first")
+
+    def holder(self, name: str, alias: str) -> Version | None:
+        """The version that an alias stands for; `None` if there is none."""
+        with self._asking() as client:
+            try:
+                return _version(client.get_model_version_by_alias(name, alias))
+            except _mlflow_error() as error:
+                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    return None
+                raise
+
+    def fetch(self, version: Version, into: Path) -> Bundle:
+        """The bundle of a version, checked; from the folder `into` if it was fetched before.
+
+        Raises:
+            InputError: it is not what was registered.
+        """
+        folder = into / version.identity
+        if not folder.exists():
+            self._download(version, folder)
+        bundle = open_bundle(folder)
+        if bundle.identity != version.identity:
+            raise InputError(
+                f"version {version.number} of {version.name!r} says that its bundle is"
+                f" {version.identity[:12]}, but it is {bundle.identity[:12]}",
+                f"remove {folder} and try again; if that does not help, promote the study again",
+            )
+        return bundle
+
+    def register(
+        self,
+        name: str,
+        bundle: Bundle,
+        network: Network | None,
+        tags: Mapping[str, str],
+        description: str,
+    ) -> Version:
+        """Makes a version of a bundle, or finds the one that there is.
+
+        Args:
+            name: of the registered model, which is made if there is none.
+            network: the model; `None` for the bundle alone.
+
+        Raises:
+            InputError: the tracker does not have the bundle's study.
+        """
+        with self._asking() as client:
+            if (known := _find(client, name, bundle.identity)) is not None:
+                return known
+            run = _run_of(client, bundle.contents)
+            path = f"models/{bundle.identity[:16]}"
+            with tempfile.TemporaryDirectory(prefix="hpo-model-") as scratch:
+                folder = Path(scratch) / "model"
+                if network is not None:
+                    _save(network, bundle, folder)
+                shutil.copytree(bundle.folder, folder / BUNDLE)
+                client.log_artifacts(run.info.run_id, str(folder), path)
+            _ensure_model(client, name)
+            made = client.create_model_version(
+                name,
+                f"{run.info.artifact_uri}/{path}",
+                run.info.run_id,
+                tags={IDENTITY_TAG: bundle.identity, **tags},
+                description=description,
+            )
+            return _version(made)
+
+    def set_alias(self, version: Version, alias: str) -> None:
+        """Makes an alias stand for a version, whatever it stood for before."""
+        with self._asking() as client:
+            client.set_registered_model_alias(version.name, alias, version.number)
+
+    def _download(self, version: Version, folder: Path) -> None:
+        from mlflow.artifacts import download_artifacts
+
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            self._asking(),
+            tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as scratch,
+        ):
+            found = download_artifacts(
+                f"{version.source}/{BUNDLE}", dst_path=scratch, tracking_uri=self._uri
+            )
+            # Whoever else fetched it meanwhile has fetched the same.
+            if not folder.exists():
+                Path(found).rename(folder)
+
+    @contextmanager
+    def _asking(self) -> Iterator[MlflowClient]:
+        from mlflow import MlflowClient
+
+        try:
+            with batches.quiet():
+                yield MlflowClient(self._uri, registry_uri=self._uri)
+        except _mlflow_error() as error:
+            first = str(error).strip().partition("\n")[0]
+            raise HpoError(
+                f"the model registry did not do it: {first}", "once it answers, run this again"
+            ) from error
+
+
+def _save(network: Network, bundle: Bundle, folder: Path) -> None:
+    import mlflow.pytorch
+
+    known = bundle.contents.provenance.packages
+    try:
+        mlflow.pytorch.save_model(
+            network.module,
+            str(folder),
+            input_example=network.example,
+            pip_requirements=[f"{name}=={known[name]}" for name in REQUIREMENTS if name in known],
+            serialization_format="pt2",
+        )
+    except _mlflow_error():
+        raise
+    except Exception as error:
+        why = str(error).strip().partition("\n")[0]
+        raise InputError(
+            f"the model cannot be exported: {type(error).__name__}: {why}",
+            "write the model so that torch.export.export(model, (example,)) takes it, with any"
+            " number of rows",
+        ) from error
+
+
+def _find(client: MlflowClient, name: str, identity: str) -> Version | None:
+    found = client.search_model_versions(f"name = '{name}'")
+    return next((_version(v) for v in found if v.tags.get(IDENTITY_TAG) == identity), None)
+
+
+def _run_of(client: MlflowClient, contents: Contents) -> Any:
+    experiments = [each.experiment_id for each in client.search_experiments()]
+    found = client.search_runs(
+        experiments, f"tags.`hpo.study_id` = '{contents.study_id}'", max_results=1
+    )
+    if not found:
+        raise InputError(
+            "the tracker does not have this study's run, which a registered model belongs to",
+            f"publish it: hpo sync {contents.study}",
+        )
+    return found[0]
+
+
+def _ensure_model(client: MlflowClient, name: str) -> None:
+    try:
+        client.create_registered_model(name)
+    except _mlflow_error() as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+
+
+def _version(found: ModelVersion) -> Version:
+    if IDENTITY_TAG not in found.tags:
+        raise InputError(
+            f"version {found.version} of the registered model {found.name!r} has no bundle of hpo",
+            "give the study another name, or set the alias to a version that hpo promote made",
+        )
+    return Version(found.name, str(found.version), found.tags[IDENTITY_TAG], str(found.source))
+
+
+def _mlflow_error() -> type[Any]:
+    from mlflow.exceptions import MlflowException
+
+    return MlflowException

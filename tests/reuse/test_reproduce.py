@@ -1,0 +1,95 @@
+"""A best config run again from its bundle."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hpo.bundle import Provenance, newest, open_bundle, write_bundle
+from hpo.bundle.contents import Spread
+from hpo.errors import InputError, StudyFailed
+from hpo.reuse.reproduce import differing, reproduce
+from hpo.study import run
+
+
+def files(home):
+    root = home.study("iris").root
+    return {p: p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def restated(home, tmp_path, **changes):
+    """The bundle of iris, saying something else."""
+    bundle = open_bundle(newest(home.study("iris").bundles))
+    contents = bundle.contents.model_copy(update=changes)
+    return write_bundle(tmp_path / "restated", contents, "name: iris\n", bundle.weights).folder
+
+
+def test_the_same_machine_gives_the_same_and_writes_nothing(done):
+    before, heard = files(done), []
+    found = reproduce("iris", home=done, observer=lambda *counts: heard.append(counts))
+    assert found.met and found.reruns[0].exact and found.differences == ()
+    assert heard == [(0, 1), (1, 1)]
+    assert files(done) == before
+
+
+def test_what_was_stated_wrongly_is_not_met(done, tmp_path):
+    folder = restated(done, tmp_path, validation={"val_loss": Spread(values=(0.123,))})
+    found = reproduce(folder, home=done)
+    assert not found.met and "not within the stated spread" in str(found.reruns[0])
+
+
+def test_within_two_standard_errors_it_is_met(done, tmp_path):
+    stated = open_bundle(newest(done.study("iris").bundles)).contents
+    (value,), (seed,) = stated.validation["val_loss"].values, stated.seeds
+    spread = Spread(values=(value - 0.3, value + 0.1))
+    changes = {"seeds": (seed, seed), "validation": {"val_loss": spread}}
+    (rerun,) = reproduce(restated(done, tmp_path, **changes), home=done).reruns
+    assert rerun.tolerance == pytest.approx(2 * spread.standard_deviation / 2**0.5)
+    assert rerun.met and not rerun.exact
+    assert abs(rerun.found.mean - rerun.stated.mean) == pytest.approx(0.1)
+    one = reproduce(tmp_path / "restated", home=done, repeats=1).reruns[0]
+    assert len(one.found.values) == 1 and one.tolerance == pytest.approx(0.4 * 2**0.5)
+
+
+def test_what_differs_is_told(done, tmp_path):
+    was = open_bundle(newest(done.study("iris").bundles)).contents.provenance
+    packages = was.packages | {"torch": "0.1"}
+    changes = {"packages": packages, "commit": "a" * 40, "clean": False}
+    folder = restated(done, tmp_path, provenance=was.model_copy(update=changes))
+    found = "\n".join(reproduce(folder, home=done).differences)
+    assert 'packages.torch: "0.1" -> ' in found
+    assert "code: commit aaaa" in found and "not committed, then" in found
+
+
+def test_other_data_is_told(tmp_path, home, write_iris):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(60, 3)), np.arange(60) % 2
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    space = {"data": {"kind": "npz", "path": "data.npz"}, "model": {"kind": "mlp"}, "epochs": 1}
+    run(write_iris(tmp_path, space=space, tracking={"uri": "none"}), inline=True, home=home)
+    x[:] = rng.normal(size=x.shape)
+    np.savez(tmp_path / "data.npz", x=x, y=y)
+    found = reproduce("iris", home=home)
+    assert not found.met
+    assert [line.partition(":")[0] for line in found.differences] == [
+        *("data.train", "data.validation", "data.test"),
+    ]
+    (tmp_path / "data.npz").unlink()
+    with pytest.raises(InputError, match="there is no such file"):
+        reproduce("iris", home=home)
+
+
+def test_a_run_that_fails_is_told(write_study, home, tmp_path):
+    run(write_study(), inline=True, home=home)
+    toys = tmp_path / "toys.py"
+    toys.write_text("def train(config, trial):\n    raise ValueError('no more')\n")
+    import sys
+
+    sys.modules.pop("toys")
+    with pytest.raises(StudyFailed, match="failed: ValueError: no more"):
+        reproduce("toy", home=home)
+
+
+def test_nothing_known_nothing_said():
+    unknown = Provenance(python="3", platform="x", packages={})
+    assert list(differing(unknown, unknown)) == []
