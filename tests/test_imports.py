@@ -18,7 +18,7 @@ LAYERS = [
     ["hpo.cli"],
     ["hpo.service"],
     ["hpo.study"],
-    ["hpo.final_stage"],
+    ["hpo.compare", "hpo.final_stage"],
     ["hpo.runner"],
     ["hpo.engine", "hpo.held_out", "hpo.publishing", "hpo.watch"],
     ["hpo.result"],

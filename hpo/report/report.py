@@ -54,7 +54,10 @@ def page(
         runs=None if final is None or over else (final.finished, final.total),
         over=over,
     )
-    return replace(study_page(summary, text, folder.report), bundle=newest(folder.bundles))
+    shown = study_page(summary, text, folder.report)
+    if kept is not None and kept.final is not None:  # what won, and not what the search liked best
+        shown = replace(shown, best=[t for t in trials if t.number == kept.final.winner.trial])
+    return replace(shown, bundle=newest(folder.bundles))
 
 
 def end(

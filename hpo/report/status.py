@@ -71,7 +71,11 @@ def studies(found: Sequence[tuple[str, Any, Any]]) -> Table:
             table.add_row(name, "unreadable", "", escape(result.message), "", "")
             continue
         finished = sum(t.state is not State.RUNNING for t in result.trials)
-        if result.best is not None:
+        winner = result.kept.final.winner if result.kept and result.kept.final else None
+        if winner is not None:
+            mean = winner.repeated(winner.values)
+            best, trial = f"{result.objectives[0].metric} {mean}", str(winner.trial)
+        elif result.best is not None:
             best, trial = values_line(result.best, result.objectives), str(result.best.number)
         else:
             best = f"{count(len(result.front), 'trial')} in the Pareto set" if result.front else ""

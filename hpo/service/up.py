@@ -68,16 +68,16 @@ def up(home: Home, given: Given) -> Up:
         folder.make_token()
         began = None
         if tracking is None or not tracking.is_up:
-            tracking = began = _start_mlflow(home, folder, options, given, tracking)
+            tracking, began = _start_mlflow(home, folder, options, given, tracking)
         if before is not None and before.is_up:
             return Up(before, tracking, False)
-        if before is not None:
+        if before is not None and before.ray is not None:
             stop(before.ray, folder.log("ray"), PATIENCE_S)  # what a crash has left of it
         try:
             service = _start_ray(home, folder, options, before)
         except BaseException:
             if began is not None:
-                stop(began.process, folder.log("mlflow"), PATIENCE_S)
+                stop(began, folder.log("mlflow"), PATIENCE_S)
             raise
         folder.write(service)
         folder.closing.unlink(missing_ok=True)
@@ -132,12 +132,12 @@ def _start_mlflow(
     options: Options,
     given: Given,
     before: HomeServer | None,
-) -> HomeServer:
+) -> tuple[HomeServer, Process]:
     password = given.password or home_server.password(home) if options.secured else None
     if options.secured and password is None:
         raise InputError("the admin password is not known any more", "set HPO_ADMIN_PASSWORD")
     log = folder.log("mlflow")
-    if before is not None:
+    if before is not None and before.process is not None:
         stop(before.process, log, PATIENCE_S)  # what a crash has left of it
     port = _port(options.host, TRACKING_PORT, before.url if before is not None else None)
     url = f"http://{options.host}:{port}"
@@ -157,7 +157,7 @@ def _start_mlflow(
         raise
     tracking = HomeServer(url=url, process=process, secured=password is not None)
     home_server.write(home, tracking)
-    return tracking
+    return tracking, process
 
 
 def _start_ray(
