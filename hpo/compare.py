@@ -162,7 +162,7 @@ def compare(
     inline: bool = False,
     observer: Observer = lambda progress, trouble: None,
 ) -> Comparison:
-    """Compares two configs; runs that are missing are run now, in the final stages of their studies.
+    """Compares two configs; runs that are missing are run now, in their studies' final stages.
 
     Test metrics are neither computed nor looked at.
 
