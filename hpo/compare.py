@@ -162,9 +162,9 @@ def compare(
     inline: bool = False,
     observer: Observer = lambda progress, trouble: None,
 ) -> Comparison:
-    """Compares two configs; runs that are missing are run now, in the final stages of their studies.
+    """Compares two configs. Test metrics are neither computed nor looked at.
 
-    Test metrics are neither computed nor looked at.
+    Runs that are missing are run now, in the final stages of their studies.
 
     Args:
         repeats: seeds, at least 2; the same ones in every study.
