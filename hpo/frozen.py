@@ -8,7 +8,7 @@ import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -362,7 +362,8 @@ def _has_results(folder: StudyFolder) -> bool:
 def _clear(folder: StudyFolder) -> None:
     """Forgets trials that came to nothing."""
     spec = _read(folder)
-    open_checkpoints(folder).clear()
+    with suppress(stores.StoreLost):  # which may be why the study is to be another one
+        open_checkpoints(folder).clear()
     # The record last: trials without one are taken for a study that lost it.
     shutil.rmtree(folder.root / "trials", ignore_errors=True)
     (folder.root / spec["known"]).unlink(missing_ok=True)

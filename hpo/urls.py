@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 _SECRETS = {"password", "sslpassword"}
 
@@ -18,7 +18,10 @@ def holds_password(url: str) -> bool:
 
 
 def without_password(url: str) -> str:
-    """The same URL without the password before its host, and without its options."""
+    """The same URL without the password before its host or among its options."""
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{user.partition(':')[0]}{at}{host}", query="").geturl()
+    options = [(k, v) for k, v in parse_qsl(parts.query, True) if k.lower() not in _SECRETS]
+    return parts._replace(
+        netloc=f"{user.partition(':')[0]}{at}{host}", query=urlencode(options, safe="/")
+    ).geturl()

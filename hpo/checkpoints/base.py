@@ -93,7 +93,11 @@ class Checkpoints(ABC):
 
     @abstractmethod
     def clear(self) -> None:
-        """Removes what any trial has saved, as far as the store answers."""
+        """Removes what any trial has saved, where it is not in the study's folder.
+
+        Raises:
+            StoreLost: the store does not do that.
+        """
 
     @abstractmethod
     def close(self) -> None:

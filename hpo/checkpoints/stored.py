@@ -161,8 +161,11 @@ class Stored(Checkpoints):
             shutil.rmtree(copy, ignore_errors=True)
 
     def clear(self) -> None:
-        with suppress(Exception):
-            transfer.remove(self.root)
+        transfer.persistently(
+            lambda: transfer.remove(self.root),
+            PROBE_PATIENCE_S,
+            f"the checkpoints in {self.root} cannot be removed",
+        )
 
     def close(self) -> None:
         self._remover.close()

@@ -77,8 +77,8 @@ def ui(
     up = home_server.running(home)
     if up is not None:
         out.print(f"MLflow UI: {up.url}, of the service that hpo up started", markup=False)
-        password = home_server.password(home) if up.secured else None
-        _print_views(up.url, (home_server.ADMIN, password) if password else None)
+        home_server.log_in(home, up)
+        _print_views(up.url)
         return
     # Ended by SIGTERM it ends its server, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
@@ -93,10 +93,10 @@ def ui(
         server.stop()
 
 
-def _print_views(url: str, login: tuple[str, str] | None = None) -> None:
+def _print_views(url: str) -> None:
     """The addresses of the newest studies; none where the server does not let us in."""
     from hpo.track.listing import shown
 
     with contextlib.suppress(OSError):
-        for name, address in shown(url, login)[:MAX_LINKS]:
+        for name, address in shown(url)[:MAX_LINKS]:
             out.print(f"  {name}: {address}", markup=False)

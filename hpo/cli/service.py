@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,8 +17,11 @@ from hpo.cli.app import (
     out,
     overrides,
 )
-from hpo.errors import StudyFailed
+from hpo.errors import InputError, StudyFailed
 from hpo.home import Home
+
+if TYPE_CHECKING:
+    from hpo.service.up import Up
 
 
 @app.command(name="up")
@@ -40,6 +43,13 @@ def up_(
         str | None,
         typer.Option(metavar="ADDRESS", help="Be a node of the service there, HOST:PORT."),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Use the Ray cluster with this job API; on its head."),
+    ] = None,
+    tracking: Annotated[
+        str | None, typer.Option(metavar="URL", help="With --ray: use this MLflow server.")
+    ] = None,
 ) -> None:
     """Start the service on this machine: Ray and MLflow. It goes on with what was interrupted."""
     from hpo.service import options
@@ -52,6 +62,9 @@ def up_(
         return
     options.check_url("--store", store, "it in PGPASSWORD or ~/.pgpass, or the URL in HPO_STORE")
     options.check_url("--artifacts", artifacts, "its credentials in the environment")
+    if ray is not None or tracking is not None:
+        _say_up(_adopted(home, ray, tracking, artifacts, others=(studies, store, host)))
+        return
     given = options.Given(
         studies=studies,
         store=store or options.secret_store(),
@@ -59,7 +72,28 @@ def up_(
         host=host,
         password=options.admin_password(host, ask=_ask_password if sys.stdin.isatty() else None),
     )
-    found = service.up(home, given)
+    _say_up(service.up(home, given))
+
+
+def _adopted(
+    home: Home,
+    ray: str | None,
+    tracking: str | None,
+    artifacts: str | None,
+    others: tuple[object, ...],
+) -> Up:
+    from hpo.service.adopt import adopt
+
+    if ray is None or tracking is None or any(each is not None for each in others):
+        raise InputError(
+            "--ray and --tracking go together, and with --artifacts only: the rest is decided by"
+            " whoever started Ray and MLflow",
+            "leave out --studies, --store and --host",
+        )
+    return adopt(home, ray, tracking, artifacts)
+
+
+def _say_up(found: Up) -> None:
     out.print(f"the service is up{' already' if found.was_up else ''}", style="bold")
     if found.differing:
         out.print("otherwise than asked for; hpo down comes first:", style="yellow")
@@ -67,7 +101,8 @@ def up_(
             out.print(f"  {line}", style="yellow", markup=False)
     out.print(f"studies side by side: {found.service.options.studies}")
     out.print(f"MLflow: {found.tracking.url}", markup=False)
-    out.print(f"Ray: {found.service.jobs}, for hpo up --join {found.service.address}", markup=False)
+    joining = f", for hpo up --join {found.service.address}" if found.service.address else ""
+    out.print(f"Ray: {found.service.jobs}{joining}", markup=False)
     if found.going_on:
         out.print(f"waiting for their turn again: {', '.join(found.going_on)}", markup=False)
 

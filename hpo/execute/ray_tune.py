@@ -27,7 +27,7 @@ from hpo.errors import ResourceError
 from hpo.execute import nodes
 from hpo.execute.settings import ResourceSettings
 from hpo.execute.share import Share, sharing
-from hpo.execute.supervision import Workers
+from hpo.execute.supervision import Over, Workers
 from hpo.execute.tickets import Tickets, Wanted
 from hpo.execute.worker import Channel, Setup, work
 
@@ -181,6 +181,7 @@ def run(setup: Setup, settings: ResourceSettings, coordinator: Any) -> None:
                 storage_path=scratch,
                 verbose=0,
                 callbacks=[watched],
+                stop=Over(watched, coordinator),
                 failure_config=tune.FailureConfig(max_failures=0),
             ),
         ).fit()

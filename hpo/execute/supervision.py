@@ -45,6 +45,11 @@ class Workers(tune.Callback):
         self._over.set()
         self._thread.join()
 
+    @property
+    def any(self) -> bool:
+        """Whether there is one; those that wait for room on a node are none yet."""
+        return bool(self._alive)
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self._alive[trial.trial_id] = trial
 
@@ -70,3 +75,18 @@ class Workers(tune.Callback):
                         ray.kill(actor)
             except Exception as error:  # the coordinator is being started again, for example
                 log.info("workers could not be looked after: %s", str(error).splitlines()[0])
+
+
+class Over(tune.Stopper):
+    """Ends the run when no worker is left and none is needed, though there be some that wait for
+    room: the nodes that had it may never come back."""
+
+    def __init__(self, workers: Workers, coordinator: Supervised) -> None:
+        self._workers = workers
+        self._coordinator = coordinator
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        return False
+
+    def stop_all(self) -> bool:
+        return not self._workers.any and self._coordinator.finished()

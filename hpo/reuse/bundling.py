@@ -23,6 +23,7 @@ from hpo.bundle import (
     read_manifest,
     write_bundle,
 )
+from hpo.checkpoints import Checkpoints
 from hpo.errors import HpoError, InputError, StudyFailed
 from hpo.home import StudyFolder
 from hpo.records import Decision, Json, TrialSpec
@@ -50,7 +51,7 @@ class _Result:
     seeds: tuple[int, ...]
     validation: dict[str, Spread]
     test: dict[str, Spread]
-    weights: tuple[StudyFolder, int, int]
+    weights: tuple[Checkpoints, int, int]
     refit: bool = False
 
 
@@ -104,7 +105,9 @@ def leave(
 
 def _result(study: Study, folder: StudyFolder, kept: Kept, trial: int | None) -> _Result:
     if kept.final is not None:
-        return _of_final(kept.final, kept.objectives[0].metric, folder.final)
+        return _of_final(
+            kept.final, kept.objectives[0].metric, frozen.open_checkpoints(folder, "final")
+        )
     best = kept.one(trial)
     seed = derive(study.file.search.seed, "trial", best.trial)
     return _Result(
@@ -113,11 +116,11 @@ def _result(study: Study, folder: StudyFolder, kept: Kept, trial: int | None) ->
         seeds=(seed,),
         validation=_spreads({name: (value,) for name, value in best.metrics.items()}),
         test=_spreads({name: (value,) for name, value in best.test.items()}),
-        weights=(folder, best.trial, seed),
+        weights=(frozen.open_checkpoints(folder), best.trial, seed),
     )
 
 
-def _of_final(final: KeptFinal, metric: str, folder: StudyFolder) -> _Result:
+def _of_final(final: KeptFinal, metric: str, checkpoints: Checkpoints) -> _Result:
     winner = final.winner
     assert winner.trial is not None, "the baseline cannot win"
     first = min(winner.runs)
@@ -128,7 +131,7 @@ def _of_final(final: KeptFinal, metric: str, folder: StudyFolder) -> _Result:
         seeds=tuple(final.seeds[repeat] for repeat in winner.runs),
         validation=_spreads({metric: winner.values, **winner.metrics}),
         test=_spreads(winner.test),
-        weights=(folder, number, final.seeds[first]),
+        weights=(checkpoints, number, final.seeds[first]),
         refit=final.refit is not None,
     )
 
@@ -139,10 +142,10 @@ def _spreads(metrics: Mapping[str, tuple[float, ...]]) -> dict[str, Spread]:
 
 def _asked(study: Study, result: _Result) -> tuple[Path | None, Mapping[str, str]]:
     """The weights and the digests of the data, from the trainable."""
-    folder, number, seed = result.weights
+    checkpoints, number, seed = result.weights
     config = study.space.config(dict(result.config))
     spec = TrialSpec(number, result.config, seed, lease="")
-    trial = Trial(spec, study.folder, folder.checkpoint(number), lambda report: Decision.PAUSE)
+    trial = Trial(spec, study.folder, checkpoints.local(number), lambda report: Decision.PAUSE)
     try:
         weights = study.trainable.weights(config, trial)
         data = study.trainable.fingerprint(config, study.folder)

@@ -43,10 +43,11 @@ def down(home: Home, say: Callable[[str], None] = lambda line: None) -> bool:
                 stop_running(names, home)
             except HpoError as error:
                 say(str(error))
-            ended |= stop(service.ray, folder.log("ray"), PATIENCE_S)
+            ended = service.ray is None or stop(service.ray, folder.log("ray"), PATIENCE_S)
             folder.state.unlink(missing_ok=True)
         if tracking is not None:
-            ended |= stop(tracking.process, folder.log("mlflow"), PATIENCE_S)
+            if tracking.process is not None:
+                ended |= stop(tracking.process, folder.log("mlflow"), PATIENCE_S)
             home_server.forget(home)
         if node is not None:
             ended |= stop(node.ray, folder.log("node"), PATIENCE_S)

@@ -6,6 +6,7 @@ Ray's own client would load Ray, which takes most of a second, for one request.
 from __future__ import annotations
 
 import json
+import math
 import shlex
 import sys
 import urllib.request
@@ -57,6 +58,21 @@ class Jobs:
         except (OSError, ValueError):
             return False
         return True
+
+    def resource(self, name: str) -> float:
+        """How much of a resource the nodes have that are alive; 0 while that is not known.
+
+        Raises:
+            HpoError: Ray does not say.
+        """
+        try:
+            nodes = self._ask("/api/v0/nodes?detail=1")["data"]["result"]["result"]
+            alive = [node["resources_total"] for node in nodes if node["state"] == "ALIVE"]
+        except (OSError, ValueError, KeyError) as error:
+            raise HpoError(
+                f"Ray at {self._service.jobs} does not tell its nodes: {error}"
+            ) from error
+        return math.fsum(total.get(name, 0.0) for total in alive)
 
     def _ask(self, path: str, body: object = None) -> Any:
         token = ServiceFolder.of(self._home).token.read_text().strip()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from hpo.checkpoints import DEFAULT
 from hpo.errors import InputError
 from hpo.settings import Settings
 from hpo.urls import holds_password, without_password
@@ -36,6 +37,14 @@ class Options(Settings):
     store: str | None = None
     artifacts: str | None = None
     secured: bool = False
+
+    @property
+    def checkpoints(self) -> str:
+        """Where they go if a study file leaves it open: to the store of the artifacts, if that is
+        one which other machines reach."""
+        if self.artifacts is None or "://" not in self.artifacts:
+            return DEFAULT
+        return f"{self.artifacts.rstrip('/')}/checkpoints"
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,7 +173,8 @@ class Queue:
         """Puts back what ran when the service went down; the names of all that wait now."""
         with self._locked():
             for name, _ in self._entries(Place.RUNNING):
-                self._change(name, place=Place.QUEUED)
+                if self.driver(name) is None:
+                    self._change(name, place=Place.QUEUED)
             return self.waiting()
 
     def share(self, name: str, fit: int) -> int:

@@ -9,6 +9,8 @@ from pathlib import Path
 SLOT = "study_slot"
 """A study's driver needs one; how many the head has is how many studies run side by side."""
 
+LOCAL = ("127.0.0.1", "localhost")
+
 LONG = str(10**8)
 """Seconds: a study may wait for a slot as long as it takes, and so may its checkpoints when it is
 stopped."""
@@ -29,10 +31,16 @@ def environment(token: Path) -> dict[str, str]:
     }
 
 
-def on_loopback() -> dict[str, str]:
-    """On Linux Ray takes the machine's outward address even when told another; see
-    hpo.execute.ray_tune."""
-    return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+def listens_on(host: str) -> str:
+    """Where the head listens: its own server does so on all addresses, but for this one."""
+    return host if host in LOCAL else "0.0.0.0"
+
+
+def network(host: str) -> dict[str, str]:
+    """For processes that listen on an address. On Linux Ray takes the machine's outward address in
+    place of 127.0.0.1, but for this switch, with which on the other hand no node may join. What
+    hpo.execute sets for itself is inherited, so it is set either way."""
+    return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0" if host in LOCAL else "1"}
 
 
 def head(host: str, port: int, dashboard_port: int, client_port: int, slots: int) -> list[str]:

@@ -28,15 +28,15 @@ def check(name: str, home: Home) -> None:
 
 
 def remove(name: str, home: Home) -> int:
-    """Removes a study's runs in the tracker, its record and its folder; in this order, so that what
-    is cut short can be done again.
+    """Removes a study's runs in the tracker, its checkpoints, its record and its folder; in this
+    order, so that what is cut short can be done again.
 
     Returns:
         how many runs the tracker had of it.
 
     Raises:
         InputError: there is no such study, it is at work, or its record cannot be reached.
-        HpoError: the tracker cannot be reached.
+        HpoError: the tracker or the store of the checkpoints cannot be reached.
     """
     check(name, home)
     folder = home.study(name)
@@ -50,6 +50,7 @@ def remove(name: str, home: Home) -> int:
                 f"the tracker does not remove the runs of study {name!r}: {why}",
                 "nothing else was removed; once it answers, run this again",
             ) from error
+        frozen.open_checkpoints(folder).clear()
         frozen.forget_records(folder)
         folder.remove()
     return runs

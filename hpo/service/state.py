@@ -27,19 +27,20 @@ class Service(Settings):
     """The Ray head of a service that was started.
 
     Args:
-        address: HOST:PORT, for nodes and drivers.
+        ray: its process; `None` for one that others have started.
+        address: HOST:PORT, for nodes; empty for one that others have started.
         jobs: the URL of its job API.
     """
 
     schema_version: Literal[1] = 1
     options: Options
-    ray: Process
+    ray: Process | None
     address: str
     jobs: str
 
     @property
     def is_up(self) -> bool:
-        return self.ray.find() is not None
+        return self.ray is None or self.ray.find() is not None
 
 
 class Node(Settings):
@@ -122,9 +123,14 @@ class ServiceFolder:
         if self.token.exists():
             self.token.chmod(0o600)
             return
+        self.keep_token(secrets.token_hex(32))
+
+    def keep_token(self, token: str) -> None:
+        """Writes the token down; nobody else can read it at any moment."""
+        self.token.unlink(missing_ok=True)
         descriptor = os.open(self.token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(32))
+            file.write(token)
 
     @staticmethod
     def _read(kind: type[S], path: Path) -> S | None:

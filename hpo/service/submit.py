@@ -61,7 +61,7 @@ def submit(
         if is_held(folder.root / "run.lock"):
             raise InputError(f"another process runs the study {study.name!r}", "wait for it")
         # The study as it will be run: in the folder that is shipped.
-        frozen.freeze(replace(study, folder=folder.code), home, extend)
+        frozen.freeze(replace(study, folder=folder.code), home, extend, service.options.checkpoints)
         shipping.unpack(shipment, folder.code)
         remember_origin(study.folder, folder, home.root)
 

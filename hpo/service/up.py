@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,7 +13,7 @@ from hpo.home import Home
 from hpo.process import Process
 from hpo.service import mlflow_server, ray_head
 from hpo.service.jobs import Jobs
-from hpo.service.options import Given, Options, is_loopback
+from hpo.service.options import Given, Options
 from hpo.service.processes import start, stop
 from hpo.service.queue import Queue
 from hpo.service.state import Node, Service, ServiceFolder
@@ -69,16 +68,16 @@ def up(home: Home, given: Given) -> Up:
         folder.make_token()
         began = None
         if tracking is None or not tracking.is_up:
-            tracking = began = _start_mlflow(home, folder, options, given, tracking)
+            tracking, began = _start_mlflow(home, folder, options, given, tracking)
         if before is not None and before.is_up:
             return Up(before, tracking, False)
-        if before is not None:
+        if before is not None and before.ray is not None:
             stop(before.ray, folder.log("ray"), PATIENCE_S)  # what a crash has left of it
         try:
             service = _start_ray(home, folder, options, before)
         except BaseException:
             if began is not None:
-                stop(began.process, folder.log("mlflow"), PATIENCE_S)
+                stop(began, folder.log("mlflow"), PATIENCE_S)
             raise
         folder.write(service)
         folder.closing.unlink(missing_ok=True)
@@ -120,9 +119,7 @@ def join(home: Home, address: str) -> bool:
         if before is not None:
             stop(before.ray, log, PATIENCE_S)
         host = _host_towards(address)
-        environment: Mapping[str, str] = ray_head.environment(folder.token)
-        if is_loopback(host):
-            environment = {**environment, **ray_head.on_loopback()}
+        environment = {**ray_head.environment(folder.token), **ray_head.network(host)}
         node = start(ray_head.node(host, address), environment, log)
         _wait_until_joined(node, log)
         folder.write(Node(ray=node, address=address))
@@ -135,12 +132,12 @@ def _start_mlflow(
     options: Options,
     given: Given,
     before: HomeServer | None,
-) -> HomeServer:
+) -> tuple[HomeServer, Process]:
     password = given.password or home_server.password(home) if options.secured else None
     if options.secured and password is None:
         raise InputError("the admin password is not known any more", "set HPO_ADMIN_PASSWORD")
     log = folder.log("mlflow")
-    if before is not None:
+    if before is not None and before.process is not None:
         stop(before.process, log, PATIENCE_S)  # what a crash has left of it
     port = _port(options.host, TRACKING_PORT, before.url if before is not None else None)
     url = f"http://{options.host}:{port}"
@@ -160,17 +157,17 @@ def _start_mlflow(
         raise
     tracking = HomeServer(url=url, process=process, secured=password is not None)
     home_server.write(home, tracking)
-    return tracking
+    return tracking, process
 
 
 def _start_ray(
     home: Home, folder: ServiceFolder, options: Options, before: Service | None
 ) -> Service:
-    port = _port(options.host, RAY_PORT, f"http://{before.address}" if before else None)
+    port = _port(
+        ray_head.listens_on(options.host), RAY_PORT, f"http://{before.address}" if before else None
+    )
     dashboard = _port(options.host, JOBS_PORT, before.jobs if before else None)
-    environment: Mapping[str, str] = ray_head.environment(folder.token)
-    if is_loopback(options.host):
-        environment = {**environment, **ray_head.on_loopback()}
+    environment = {**ray_head.environment(folder.token), **ray_head.network(options.host)}
     log = folder.log("ray")
     client = server.free_port()
     ray = start(

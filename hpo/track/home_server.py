@@ -23,16 +23,17 @@ class HomeServer(Settings):
 
     Args:
         url: of the server: a tracking URI.
+        process: `None` for one that others have started.
         secured: whether it asks for a user and a password.
     """
 
     url: str
-    process: Process
+    process: Process | None
     secured: bool
 
     @property
     def is_up(self) -> bool:
-        return self.process.find() is not None
+        return self.process is None or self.process.find() is not None
 
 
 def read(home: Home) -> HomeServer | None:

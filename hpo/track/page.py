@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import json
-import os
 import urllib.error
-import urllib.request
-from typing import Any
 from urllib.parse import quote
 
 from hpo.home import Home
-from hpo.track import home_server
+from hpo.track import home_server, rest
 from hpo.track.addresses import TRAINING_VIEW
 from hpo.track.mlflow import EXPERIMENT_TAGS
 from hpo.track.settings import TrackingSettings
@@ -47,24 +42,16 @@ def page_of(settings: TrackingSettings, home: Home, study_name: str) -> str | No
 
 def _experiment(url: str, name: str) -> str:
     try:
-        found = _ask(f"{url}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(name)}")
+        found = rest.ask(
+            f"{url}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(name)}",
+            timeout_s=ANSWER_S,
+        )
         return str(found["experiment"]["experiment_id"])
     except urllib.error.HTTPError as error:
         if error.code != 404:
             raise
     tags = [{"key": key, "value": value} for key, value in EXPERIMENT_TAGS.items()]
-    made = _ask(f"{url}/api/2.0/mlflow/experiments/create", {"name": name, "tags": tags})
+    made = rest.ask(
+        f"{url}/api/2.0/mlflow/experiments/create", {"name": name, "tags": tags}, ANSWER_S
+    )
     return str(made["experiment_id"])
-
-
-def _ask(address: str, body: object = None) -> Any:
-    headers = {"Content-Type": "application/json"}
-    user = os.environ.get("MLFLOW_TRACKING_USERNAME")
-    if user is not None:
-        pair = f"{user}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
-        headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    data = None if body is None else json.dumps(body).encode()
-    with urllib.request.urlopen(
-        urllib.request.Request(address, data, headers), timeout=ANSWER_S
-    ) as answer:
-        return json.load(answer)

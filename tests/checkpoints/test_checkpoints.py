@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import threading
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ class TestStored:
         before = checkpoints.saved(7)
         Execution(checkpoints).run(state="2")
         assert checkpoints.saved(7) != before
-        assert objects(f"{checkpoints.root}") == [f"{checkpoints.saved(7).prefix}/state"]
+        assert objects(checkpoints.root) == [f"{checkpoints.saved(7).prefix}/state"]
 
     def test_what_is_unchanged_is_not_saved_again(self, checkpoints):
         Execution(checkpoints).run(state="1")
@@ -113,11 +114,11 @@ class TestStored:
         assert objects(checkpoints.root) == []
 
 
-def objects(root: str) -> list[str]:
-    """The files of trial 7 in a store."""
+def objects(root: str, number: int = 7) -> list[str]:
+    """The files of a trial in a store."""
     from upath import UPath
 
-    trial = UPath(root) / "000007"
+    trial = UPath(root) / f"{number:06d}"
     trial.fs.invalidate_cache()
     start = len(trial.fs._strip_protocol(trial.path)) + 1
     return [name[start:] for name in trial.fs.find(trial.path)]
@@ -155,6 +156,18 @@ def test_a_store_that_is_away_holds_no_trial_up(home, tmp_path, monkeypatch):
         root.unlink()
         working.save_if_due()
         assert [s.files for s in saved] == [("state",)]
+
+
+def test_a_save_waits_for_a_store_that_comes_back(home, tmp_path):
+    root = tmp_path / "store"
+    root.write_text("")
+    checkpoints = open_checkpoints(str(root), home.study("toy"), "toy-1")
+    back = threading.Timer(0.5, root.unlink)
+    with checkpoints.open(TrialSpec(0, {}, 0, ""), lambda saved: True) as working:
+        (working.folder / "state").write_text("1")
+        back.start()
+        working.save(patience_seconds=60)
+    assert len(objects(checkpoints.root, 0)) == 1
 
 
 @pytest.mark.parametrize("name", ["../../out", "/etc/passwd"])

@@ -237,3 +237,26 @@ def test_a_call_after_the_end_of_a_cluster_joins_no_other_one():
     environment = {**os.environ, "RAY_ADDRESS": "127.0.0.1:1"}
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert ran.stdout.strip() == "RaySystemError False", ran.stderr
+
+
+def test_a_study_stops_though_its_workers_find_no_room(write_study, home):
+    import ray
+
+    @ray.remote(num_cpus=2)
+    class Other:
+        def here(self) -> None: ...
+
+    other = Other.remote()
+    ray.get(other.here.remote())
+    interrupted = []
+
+    def interrupt(progress, trouble):
+        if not interrupted:
+            interrupted.append(progress)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    try:
+        result = run(write_study(), home=home, observer=interrupt)
+    finally:
+        ray.kill(other)
+    assert not result.done and result.trials == []
