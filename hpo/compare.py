@@ -144,7 +144,7 @@ def check(first: Side, second: Side, repeats: int) -> list[str]:
             f"{first.text} and {second.text} have other data: {', '.join(sorted(other))}",
             "only what trains and validates on the same rows can be compared",
         )
-    if not any(digests):
+    if not all(digests):
         return ["whether both have the same data, their trainables cannot tell"]
     return []
 
