@@ -228,6 +228,8 @@ class MlflowTracker(Tracker):
 
     def _find_experiment(self) -> str:
         found = self._client.get_experiment_by_name(self._experiment_name)
+        if found is None and self._card.stage == "final":
+            raise LookupError("the study's own run is not there yet")
         if found is None:
             location = self._artifacts.absolute().as_uri() if self._artifacts else None
             name = self._experiment_name
@@ -242,6 +244,7 @@ class MlflowTracker(Tracker):
             if not found:
                 raise LookupError("the study's own run is not there yet")
             self._unsure = True  # who publishes the search knows whether anyone was cut off
+            self._parent_started = int(found[0].info.start_time)
             return str(found[0].info.run_id)
         if len(found) > 1:  # one was asked for, not heard of again, and came up late
             found.sort(key=lambda run: -len(self._search(_children_of(run.info.run_id))))
