@@ -242,6 +242,7 @@ class MlflowTracker(Tracker):
             if not found:
                 raise LookupError("the study's own run is not there yet")
             self._unsure = True  # who publishes the search knows whether anyone was cut off
+            self._parent_started = int(found[0].info.start_time)
             return str(found[0].info.run_id)
         if len(found) > 1:  # one was asked for, not heard of again, and came up late
             found.sort(key=lambda run: -len(self._search(_children_of(run.info.run_id))))
