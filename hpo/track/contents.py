@@ -29,13 +29,13 @@ STAGE = "hpo.stage"
 CANDIDATE = "hpo.candidate"
 OUTCOME = "hpo.outcome"
 REASON = "hpo.reason"
+STEPS = "hpo.steps"
 
 # Of a trial that has ended, as metrics, so that tables sort them as numbers. Only a complete trial
 # has a VALUE, the first objective: sorted by it, a pruned one that once looked better comes later.
 VALUE = "hpo.value"
-STEPS = "hpo.steps"
 SECONDS = "hpo.seconds"
-ONE_A_TRIAL = (VALUE, STEPS, SECONDS)
+ONE_A_TRIAL = (VALUE, SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ def ended(trial: TrialRecord) -> float:
 def trial_points(page: TrialPage, objectives: Objectives, after_step: int = 0) -> list[Point]:
     """The metrics of a trial beyond `after_step`, and its final metrics if it has ended.
 
-    Among the latter are all objectives, how many steps it took, and the seconds that workers spent
-    on it.
+    Among the latter are all objectives. What is one number a trial stands at step 0, where the UI
+    draws a bar and no curve.
 
     A final metric stands at the last step. Where that step has another value of the same name, as
     when a trainable returns its best epoch, it stands one step later: the newest value is the one
@@ -118,11 +118,6 @@ def trial_points(page: TrialPage, objectives: Objectives, after_step: int = 0) -
     if is_final(trial):
         finals = dict(trial.metrics)
         finals |= {o.metric: v for o, v in zip(objectives, trial.values, strict=False)}
-        if trial.state is State.COMPLETE and trial.values:
-            finals[VALUE] = trial.values[0]
-        finals[STEPS] = trial.steps
-        if trial.seconds:
-            finals[SECONDS] = trial.seconds
         last = page.reports[-1] if page.reports else None
         step = last.step if last else trial.steps
         time = ended(trial)
@@ -132,6 +127,10 @@ def trial_points(page: TrialPage, objectives: Objectives, after_step: int = 0) -
             for name, value in finals.items()
             if reported.get(name) != value
         ]
+        if trial.state is State.COMPLETE and trial.values:
+            points.append(Point(VALUE, trial.values[0], 0, time))
+        if trial.seconds:
+            points.append(Point(SECONDS, trial.seconds, 0, time))
     return [point for point in points if math.isfinite(point.value)]
 
 
@@ -153,6 +152,7 @@ def outcome_tags(card: StudyCard, trial: TrialRecord) -> dict[str, str]:
     if trial.state is State.COMPLETE:
         how = ", ".join(f"{value:.4g}" for value in trial.values)
     tags = {RUN_NAME: f"{_run_name(card, trial)} {how}", OUTCOME: str(trial.state)}
+    tags[STEPS] = str(trial.steps)
     if trial.reason:
         tags[REASON] = cut(trial.reason, MAX_TAG_CHARS)
     if trial.same_as is not None:

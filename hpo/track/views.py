@@ -57,8 +57,8 @@ def view(card: StudyCard, parent: str) -> View:
     metrics = [contents.key(objective.metric) for objective in card.objectives]
     columns = [
         _id("tags", contents.OUTCOME),
+        _id("tags", contents.STEPS),
         *(_id("metrics", metric) for metric in metrics),
-        _id("metrics", contents.STEPS),
         _id("metrics", contents.SECONDS),
         *(_id("params", name) for name in searched(card.space)[:MAX_PARAMS]),
         _id("tags", contents.REASON),
@@ -97,31 +97,34 @@ def stale(tags: Iterable[str], parents: Collection[str]) -> list[str]:
 def searched(space: Json) -> list[str]:
     """The params that may differ between trials, by dotted path, in the order of the space.
 
-    >>> searched({"a": {"low": 0, "high": 1}, "b": {"choices": [{"kind": "x", "c": {"choices": [1,
-    ... 2]}}, {"kind": "y"}]}, "d": 3})
-    ['a', 'b.kind', 'b.c']
+    First those that every trial has, then those of a branch that only some take.
+
+    >>> searched({"a": {"choices": [{"kind": "x", "b": {"low": 0, "high": 1}}, {"kind": "y"}]},
+    ... "c": {"choices": [1, 2]}, "d": 3})
+    ['a.kind', 'c', 'a.b']
     """
-    return list(dict.fromkeys(contents.key(path) for path in _searched(space, "")))
+    found = sorted(_searched(space, "", False), key=lambda each: each[1])
+    return list(dict.fromkeys(contents.key(path) for path, _ in found))
 
 
-def _searched(node: Json, path: str) -> Iterator[str]:
+def _searched(node: Json, path: str, in_branch: bool) -> Iterator[tuple[str, bool]]:
     if isinstance(node, list) and any(isinstance(item, Mapping) for item in node):
         node = {str(index): item for index, item in enumerate(node)}
     if not isinstance(node, Mapping):
         return
     if {"low", "high"} <= node.keys():
-        yield path
+        yield path, in_branch
     elif "choices" in node:
         branches = [choice for choice in node["choices"] if isinstance(choice, Mapping)]
         if not branches:
-            yield path
+            yield path, in_branch
         elif len({branch.get("kind") for branch in branches}) > 1:
-            yield f"{path}.kind"
+            yield f"{path}.kind", in_branch
         for branch in branches:
-            yield from _searched(branch, path)
+            yield from _searched(branch, path, in_branch=True)
     else:
         for name, child in node.items():
-            yield from _searched(child, f"{path}.{name}" if path else str(name))
+            yield from _searched(child, f"{path}.{name}" if path else str(name), in_branch)
 
 
 def _id(kind: str, name: str) -> str:

@@ -43,8 +43,8 @@ def test_a_view_has_columns_order_and_charts(home: Home, made: Any) -> None:
     state = views_of(home)["digits: trials, best first"]
     assert state["selectedColumns"] == [
         "tags.`hpo.outcome`",
+        "tags.`hpo.steps`",
         "metrics.`acc`",
-        "metrics.`hpo.steps`",
         "metrics.`hpo.seconds`",
         "params.`optimizer.lr`",
         "tags.`hpo.reason`",
