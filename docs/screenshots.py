@@ -109,6 +109,7 @@ class Visitor:
         self.click(By.XPATH, "//*[text()='Model metrics']")
         search = (By.CSS_SELECTOR, "input[placeholder='Search metric charts']")
         self.wait.until(expected.element_to_be_clickable(search)).send_keys(metric)
+        self.wait.until(lambda d: "hpo.seconds" not in self.text())  # every trial has that one
         return self._lines()
 
     def follow(self, text: str) -> None:

@@ -156,7 +156,7 @@ def run(setup: Setup, settings: ResourceSettings, coordinator: Any) -> None:
     )
     seat = Seat(
         home=nodes.here(),
-        shipped="working_dir" in ray.get_runtime_context().runtime_env,
+        shipped=nodes.is_joined(),
         cpus=settings.cpus,
     )
     wanted = Wanted(settings, setup.checkpoints)

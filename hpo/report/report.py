@@ -57,7 +57,8 @@ def page(
     shown = study_page(summary, text, folder.report)
     if kept is not None and kept.final is not None:  # what won, and not what the search liked best
         shown = replace(shown, best=[t for t in trials if t.number == kept.final.winner.trial])
-    return replace(shown, bundle=newest(folder.bundles))
+    begun = final is not None or (kept is not None and kept.final is not None)
+    return replace(shown, final=begun, bundle=newest(folder.bundles))
 
 
 def end(

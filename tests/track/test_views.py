@@ -68,6 +68,27 @@ def test_its_filter_and_order_are_ones_that_mlflow_takes(home: Home, made: Any, 
     assert [run.data.tags["hpo.trial"] for run in found] == ["000003", "000005", "000000"]
 
 
+def test_the_final_stage_has_a_view_of_its_own_grouped_by_candidate(
+    home: Home, made: Any, read: Any
+) -> None:
+    start(home, made.card).publish(TrialPage(made.trial(0), made.reports(0)))
+    final = start(home, dataclasses.replace(made.card, stage="final"))
+    labels = {"candidate": "000000", "repeat": "0"}
+    final.publish(TrialPage(made.trial(0), made.reports(0), labels=labels))
+    found = views_of(home)
+    assert sorted(found) == ["digits: final stage", "digits: trials, best first"]
+    state = found["digits: final stage"]
+    (key,) = state["groupBy"]["groupByKeys"]
+    client = MlflowClient(home.tracking_uri)
+    experiment = client.get_experiment_by_name("digits")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id], state["searchFilter"])
+    assert (run.info.run_name, run.data.tags[key["groupByData"]]) == (
+        "digits-final-000000 0.28",
+        "000000",
+    )
+
+
 def test_publishing_again_changes_no_view(home: Home, made: Any) -> None:
     start(home, made.card).finish(Ending.DONE)
     before = tags_of(home)
