@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ MARKER = 0.75
 class Config(BaseModel):
     x: float = Field(0.5, ge=0, le=1)
     spread: float = 0.05
+    nap: float = 0.0
     log: str = ""
     die_at: int = -1
 
@@ -40,6 +42,7 @@ class Noisy(hpo.Trainable):
     def run(self, config: Config, trial: hpo.Trial) -> dict[str, float] | None:
         value = (config.x - 0.3) ** 2 + random.Random(trial.seed).gauss(0, config.spread)
         self._note(config, ran=trial.number, seed=trial.seed, refit=trial.refit)
+        time.sleep(config.nap)
         for step in range(1, (trial.refit or STEPS) + 1):
             if trial.refit is None:
                 trial.report({"loss": value + 1 / step}, step)

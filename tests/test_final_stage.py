@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -104,6 +106,22 @@ def test_killed_in_the_middle_it_goes_on(write, home, tmp_path) -> None:
     assert result.done and [each.state for each in result.runs] == [State.COMPLETE] * 6
     ran = Counter(line["seed"] for line in noted(tmp_path / "log.jsonl") if "ran" in line)
     assert [ran[seed] for seed in result.kept.final.seeds] == [2, 2, 3], "only run 4 ran twice"
+
+
+def test_stopped_in_the_middle_it_is_not_done_and_goes_on(write, home, tmp_path) -> None:
+    stopped = []
+
+    def stop(progress, trouble) -> None:
+        if progress.stage == "final" and progress.finished >= 2 and not stopped:
+            stopped.append(progress)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    space = {"x": {"low": 0, "high": 1}, "log": str(tmp_path / "log.jsonl"), "nap": 0.2}
+    halted = study.run(write(space=space), inline=True, home=home, observer=stop)
+    assert stopped and not halted.done and halted.kept.final is None and not halted.test
+    assert not times_tested(tmp_path) and len(halted.runs) < 6
+    result = run(write(space=space), home)
+    assert result.done and len(result.runs) == 6
 
 
 def test_more_trials_bring_more_candidates_and_only_these_run(write, home, tmp_path) -> None:
