@@ -19,19 +19,13 @@ from hpo.home import Home
 from hpo.process import Process
 from hpo.service import control, processes
 from hpo.service.control import resume, stop_running
+from hpo.service.down import down
 from hpo.service.options import Given, Options
 from hpo.service.queue import Place, Queue
 from hpo.service.state import Service, ServiceFolder
+from hpo.service.up import up
 from hpo.track import home_server
 from hpo.track.home_server import HomeServer
-
-
-# `hpo.service.up` and `hpo.service.down` are functions, and modules of that name.
-def up(home: Home, **given: object) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
-    from hpo.service.up import up
-
-    found = up(home, Given(**given))
-    return found.was_up, found.differing, found.going_on
 
 
 class JobApi(ThreadingHTTPServer):
@@ -106,8 +100,6 @@ def service(home: Home) -> Service:
 def test_down_that_is_cut_short_leaves_a_service_that_begins_studies(
     home: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from hpo.service.down import down
-
     queue = Queue(home)
     queue.put("a", 0)
     queue.put("b", 0)
@@ -126,7 +118,8 @@ def test_down_that_is_cut_short_leaves_a_service_that_begins_studies(
 def test_up_takes_away_the_mark_of_a_down_that_was_killed(home: Home, api: JobApi) -> None:
     Queue(home).put("a", 0)
     ServiceFolder.of(home).closing.touch()
-    assert up(home) == (True, (), ("a",))
+    found = up(home, Given())
+    assert found.was_up and found.going_on == ("a",)
     assert Queue(home).take("job") is not None
 
 
@@ -136,11 +129,11 @@ def test_what_waits_without_a_driver_gets_one(home: Home, api: JobApi) -> None:
     queue.leave("a", Place.STOPPED)
     api.refuses = True
     with pytest.raises(HpoError, match="does not take the study"):
-        resume("a", home, service(home))
+        resume("a", home)
     api.refuses = False
-    resume("a", home, service(home))
+    resume("a", home)
     assert len(api.jobs) == 1
-    assert up(home)[2] == ("a",)
+    assert up(home, Given()).going_on == ("a",)
     assert len(api.jobs) == 2
 
 
@@ -165,8 +158,10 @@ def test_a_part_that_is_up_is_not_mixed_with_other_options(home: Home, dead: str
         ServiceFolder.of(home).write(service(home).model_copy(update={"ray": gone}))
     else:
         home_server.write(home, HomeServer(url="http://127.0.0.1:2", process=gone, secured=False))
-    with pytest.raises(InputError, match=r"a part of the service is up, .* studies: 4, asked for 7"):
-        up(home, studies=7)
+    with pytest.raises(
+        InputError, match=r"a part of the service is up, .* studies: 4, asked for 7"
+    ):
+        up(home, Given(studies=7))
 
 
 def test_a_process_that_ends_while_it_is_stopped(
