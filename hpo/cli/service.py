@@ -207,10 +207,8 @@ def stop(name: NameArgument) -> None:
 def resume(name: NameArgument) -> None:
     """Let a study go on that was stopped or has failed."""
     from hpo.service import control
-    from hpo.service.submit import running
 
-    home = Home.default()
-    control.resume(name, home, running(home))
+    control.resume(name, Home.default())
     out.print(f"study {name} waits for its turn; hpo watch {name} shows it", markup=False)
 
 

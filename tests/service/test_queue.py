@@ -29,6 +29,11 @@ def taken(home: Home) -> list[str]:
     return names
 
 
+def taken_by_one_that_dies(queue: Queue) -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.apply(Queue.take, [queue, "job"])
+
+
 def test_higher_priority_goes_first_then_the_oldest(home: Home) -> None:
     queue = Queue(home)
     for name, priority in (("c", 0), ("a", 0), ("d", 5), ("b", -1)):
@@ -67,12 +72,14 @@ def test_a_stopped_one_is_passed_over(home: Home) -> None:
 
 def test_what_ran_when_the_service_went_down_waits_again(home: Home) -> None:
     queue = Queue(home)
-    for name in ("a", "b", "c"):
+    for name in ("a", "b", "c", "d"):
         queue.put(name, 0)
+    taken_by_one_that_dies(queue)
     queue.take("job")
-    queue.leave("b", Place.STOPPED)
-    assert queue.interrupted() == ["a", "c"]
-    assert taken(home) == ["a", "c"]
+    queue.withdraw("c")
+    assert queue.interrupted() == ["a", "d"]
+    assert queue.running() == ["b"]
+    assert taken(home) == ["a", "d"]
 
 
 def test_drivers_at_once_never_take_the_same(home: Home) -> None:
@@ -105,8 +112,7 @@ def test_nothing_is_begun_while_the_service_goes_down(home: Home) -> None:
 def test_one_whose_driver_has_died_can_be_put_in_again(home: Home) -> None:
     queue = Queue(home)
     queue.put("a", 0)
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        pool.apply(Queue.take, [queue, "job"])
+    taken_by_one_that_dies(queue)
     assert queue.entry("a").place is Place.RUNNING and queue.driver("a") is None
     assert queue.running() == []
     assert queue.put("a", 0)
