@@ -144,7 +144,7 @@ def check(first: Side, second: Side, repeats: int) -> list[str]:
             f"{first.text} and {second.text} have other data: {', '.join(sorted(other))}",
             "only what trains and validates on the same rows can be compared",
         )
-    if not any(digests):
+    if not all(digests):
         return ["whether both have the same data, their trainables cannot tell"]
     return []
 
@@ -162,9 +162,9 @@ def compare(
     inline: bool = False,
     observer: Observer = lambda progress, trouble: None,
 ) -> Comparison:
-    """Compares two configs; runs that are missing are run now, in their studies' final stages.
+    """Compares two configs. Test metrics are neither computed nor looked at.
 
-    Test metrics are neither computed nor looked at.
+    Runs that are missing are run now, in the final stages of their studies.
 
     Args:
         repeats: seeds, at least 2; the same ones in every study.

@@ -376,6 +376,7 @@ class Coordinator:
     def _report_refit(self, number: int, report: Report) -> Decision:
         metrics = of_training(report.metrics)
         metric_log.append(self.folder.metrics(number), replace(report, metrics=metrics))
+        self._record.report(number, report.step, math.nan)  # it came so far, and has no value
         self._note(replace(self._trials[number], steps=report.step, metrics=metrics))
         if has_diverged(report.metrics, ()):
             return Decision.DIVERGE

@@ -160,7 +160,8 @@ def open_checkpoints(folder: StudyFolder, stage: StageName = "search") -> stores
         InputError: there is no such study.
     """
     spec = _read(folder)
-    place, study_id = spec["file"]["checkpoints"], f"{folder.name}-{spec['id']}"
+    place = StudyFile.model_validate(spec["file"]).checkpoints
+    study_id = f"{folder.name}-{spec['id']}"
     if stage == "search":
         return stores.open_checkpoints(place, folder, study_id)
     return stores.open_checkpoints(place, folder.final, f"{study_id}/final")

@@ -76,7 +76,7 @@ def test_examples_are_valid(block, tmp_path):
     shown = load_yaml(block)
     study = load_yaml((ROOT / "studies" / "digits.yaml").read_text())
     if set(shown) <= set(StudyFile.model_fields):
-        study = {**study, "pruner": {"kind": "none"}, **shown}
+        study = {**study, "pruner": {"kind": "none"}, "final": None, **shown}
     else:
         study["space"] |= shown
     file = tmp_path / "shown.yaml"
@@ -99,3 +99,19 @@ def explained(text: str) -> set[str]:
     """What stands in the first column of tables."""
     cells = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", text, re.MULTILINE)
     return {name for cell in cells for name in re.findall(r"\w+", cell)}
+
+
+def test_what_is_shown_of_the_final_stage_is_a_setting():
+    text = (ROOT / "docs" / "final.md").read_text()
+    first, second = (load_yaml(block) for block in blocks("yaml", text))
+    StudyFile.model_validate(
+        {
+            "name": "shown",
+            "trainable": "builtin",
+            "space": {},
+            "objective": {"metric": "loss"},
+            "search": {"trials": 1},
+            **first,
+            **second,
+        }
+    )

@@ -59,9 +59,11 @@ def test_the_function_can_be_searched_and_its_best_config_loaded(tmp_path, home)
 def test_the_result_can_be_used_as_shown(tmp_path, home, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HPO_HOME", str(home.root))
-    smaller = {"space.epochs": "1", "tracking.uri": "none"}
+    smaller = {"space.epochs": "1"}
     hpo.run("digits", trials=2, overrides=smaller, inline=True)
-    front = hpo.run("trade_off", trials=3, overrides=smaller, inline=True).front
+    assert hpo.promote("digits").promoted
+    untracked = {**smaller, "tracking.uri": "none"}
+    front = hpo.run("trade_off", trials=3, overrides=untracked, inline=True).front
     shown = [words for words in commands(README) if words[1] == "best"]
     assert len(shown) >= 5
     for words in shown:

@@ -1,6 +1,6 @@
 """A nightly job: searches again, learning from the night before, and promotes only what is better.
 
-    python retune.py [--study FILE]
+    python retune.py [--study FILE] [--inline]
 
 Run it from cron or any scheduler. Each night is a study of its own, digits-000, digits-001 and so
 on; a night that was cut short is finished first. All of them share one registered model, so that
@@ -24,7 +24,7 @@ def nights(home: Home) -> list[str]:
     return [folder.name for folder in home.studies() if folder.name.startswith(f"{MODEL}-")]
 
 
-def retune(study: Path = STUDY) -> bool:
+def retune(study: Path = STUDY, inline: bool = False) -> bool:
     """One night's work; whether there is a new champion."""
     before = nights(Home.default())
     if before and not hpo.load_study(before[-1]).done:
@@ -34,7 +34,7 @@ def retune(study: Path = STUDY) -> bool:
     changes = {"name": name, "search.seed": str(len(before))}
     if before:
         changes["search.warm_start"] = f"[{before[-1]}]"
-    hpo.run(study, overrides=changes)
+    hpo.run(study, overrides=changes, inline=inline)
 
     promotion = hpo.promote(name, model=MODEL)
     for line in promotion.comparison.lines() if promotion.comparison else ["the first champion"]:
@@ -46,4 +46,6 @@ def retune(study: Path = STUDY) -> bool:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Search again, and promote what is better.")
     parser.add_argument("--study", type=Path, default=STUDY, help="another study file")
-    retune(parser.parse_args().study)
+    parser.add_argument("--inline", action="store_true", help="in this process, without Ray")
+    arguments = parser.parse_args()
+    retune(arguments.study, arguments.inline)

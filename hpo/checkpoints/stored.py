@@ -58,7 +58,7 @@ class _Uploading(Working):
         try:
             self.save(patience_seconds=0.0)
         except StoreLost as lost:
-            log.info("%s", lost.message)
+            log.warning("%s", lost.message)
             self._due = time.monotonic() + SAVE_S
 
     def save(self, patience_seconds: float) -> None:
@@ -108,8 +108,10 @@ class Stored(Checkpoints):
     def open(self, spec: TrialSpec, note: Note) -> Iterator[Working]:
         with scratch_folder() as folder:
             root = self._trial(spec.number)
-            if spec.saved is not None:
-                self._download(spec.number, spec.saved, folder)
+            if spec.saved is not None and not self._download(spec.number, spec.saved, folder):
+                log.warning("trial %d begins anew: its checkpoint is gone", spec.number)
+                shutil.rmtree(folder)
+                folder.mkdir()
             yield _Uploading(folder, root, spec.saved, note)
 
     def sees(self, mark: str) -> str:
@@ -129,7 +131,11 @@ class Stored(Checkpoints):
         here = folder.with_name(f"{folder.name}-{saved.prefix}")
         if not here.exists():
             with scratch_folder() as scratch:
-                self._download(number, saved, scratch)
+                if not self._download(number, saved, scratch):
+                    raise StoreLost(
+                        f"the checkpoint of trial {number} is gone from {self._trial(number)}",
+                        "put it back from a copy of the store",
+                    )
                 # Moved into place whole: what has this name is not looked at again.
                 fresh = here.with_name(f".{here.name}-{uuid.uuid4().hex}")
                 shutil.copytree(scratch, fresh)
@@ -183,10 +189,19 @@ class Stored(Checkpoints):
         with suppress(Exception):
             transfer.remove(f"{self.root}/{mark}")
 
-    def _download(self, number: int, saved: Saved, folder: Path) -> None:
+    def _download(self, number: int, saved: Saved, folder: Path) -> bool:
+        """Whether all of it is still there."""
         place = f"{self._trial(number)}/{saved.prefix}"
-        transfer.persistently(
-            lambda: transfer.download(place, saved.files, folder),
+
+        def download() -> bool:
+            try:
+                transfer.download(place, saved.files, folder)
+            except FileNotFoundError:  # no store that is away says that
+                return False
+            return True
+
+        return transfer.persistently(
+            download,
             READ_PATIENCE_S,
             f"the checkpoint of trial {number} could not be read from {place}",
         )

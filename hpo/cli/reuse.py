@@ -11,6 +11,7 @@ from rich.console import Console
 
 from hpo.cli.app import Format, NameArgument, app, out
 from hpo.errors import InputError
+from hpo.home import Home
 
 ReferenceArgument = Annotated[
     str,
@@ -23,6 +24,8 @@ CodeOption = Annotated[
     Path | None,
     typer.Option("--code", help="Where the code of an alias or a bundle is looked up first."),
 ]
+
+_COMPARED = "NAME (its winner, or its best trial), NAME:TRIAL or NAME:baseline."
 
 
 @app.command()
@@ -133,3 +136,31 @@ def reproduce(
         out.print(line, markup=False)
     if not found.met:
         sys.exit(1)
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help=_COMPARED)],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    repeats: Annotated[
+        int, typer.Option("--repeats", min=2, help="Seeds; runs that are missing are run now.")
+    ] = 5,
+    inline: Annotated[bool, typer.Option("--inline", help="In this process, without Ray.")] = False,
+) -> None:
+    """Compare two studies, or two configs of studies, seed by seed."""
+    from hpo import compare as comparing
+    from hpo.report.live import LiveView
+
+    home = Home.default()
+    one, other = comparing.find(first, home), comparing.find(second, home)
+    for line in (
+        *comparing.check(one, other, repeats),
+        *comparing.to_run(one, other, repeats),
+    ):
+        out.print(line, markup=False)
+    # Bound to this stdout: while Ray works, sys.stdout is the engine's log.
+    console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
+    with LiveView(console, f"{first} and {second}", one.study.objectives) as view:
+        found = comparing.compare(one, other, repeats, home=home, inline=inline, observer=view.show)
+    for line in found.lines():
+        out.print(line, markup=False)

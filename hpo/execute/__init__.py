@@ -4,6 +4,9 @@ import os
 
 # Ray reads these when it is imported.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+# A call that comes after the end of a cluster must fail. Ray would otherwise join whatever cluster
+# it finds on the machine, somebody else's too, or start one.
+os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
 os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # the old output can be switched off, the new one cannot
 os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
 os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +15,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from hpo.checkpoints import Checkpoints, StoreLost
 from hpo.errors import ResourceError
 from hpo.execute.settings import ResourceSettings
+
+log = logging.getLogger(__name__)
+
+ROOM_S = 300.0
+"""How long a cluster has until it has room for a study's workers."""
+
+LOOK_S = 2.0
 
 PROBE_S = 60.0
 """How long a node has to say whether it sees the checkpoints; a first process must start there."""
@@ -62,23 +71,41 @@ def usable(checkpoints: Checkpoints) -> list[Node]:
     return [node for node in alive() if checkpoints.is_shared or node.id == here()]
 
 
+def is_joined() -> bool:
+    """Whether this process is a job of a cluster that goes on without it, and not its owner."""
+    return "working_dir" in ray.get_runtime_context().runtime_env
+
+
 def check(settings: ResourceSettings, checkpoints: Checkpoints) -> None:
     """Refuses a study whose workers would not all see its checkpoints, or that does not fit.
+
+    A cluster that goes on without this process is given some time to make room: its head may just
+    have come up again, and its nodes be about to.
 
     Raises:
         ResourceError: the remedy is in it.
     """
-    others = [node for node in alive() if node.id != here() and node.room(settings)]
-    if others and not checkpoints.is_shared:
-        raise ResourceError(
-            "workers would run on several nodes, and only this one sees the checkpoints in the home"
-            f" folder, which {_names(others)} does not",
-            "name a place that all nodes reach, in the study file (checkpoints: s3://BUCKET/PATH,"
-            " or a folder that they share) or for the whole service: hpo up --artifacts URI",
-        )
+    deadline = time.monotonic() + (ROOM_S if is_joined() else 0.0)
+    while True:
+        others = [node for node in alive() if node.id != here() and node.room(settings)]
+        if others and not checkpoints.is_shared:
+            raise ResourceError(
+                "workers would run on several nodes, and only this one sees the checkpoints in the"
+                f" home folder, which {_names(others)} does not",
+                "name a place that all nodes reach, in the study file (checkpoints:"
+                " s3://BUCKET/PATH, or a folder that they share) or for the whole service:"
+                " hpo up --artifacts URI",
+            )
+        try:
+            count_workers(settings, usable(checkpoints))
+            break
+        except ResourceError as error:
+            if time.monotonic() > deadline:
+                raise
+            log.info("waiting for room: %s", error.message)
+            time.sleep(LOOK_S)
     if checkpoints.is_shared:
         _check_store(others, checkpoints)
-    count_workers(settings, usable(checkpoints))
 
 
 def count_workers(settings: ResourceSettings, nodes: Sequence[Node]) -> int:

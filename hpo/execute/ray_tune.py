@@ -75,15 +75,16 @@ def cluster() -> Iterator[None]:
 
 
 @contextmanager
-def joined(code: Path, share: Share) -> Iterator[None]:
+def joined(address: str, code: Path, share: Share) -> Iterator[None]:
     """The cluster that this process is a job of, beside others.
 
     Args:
+        address: of its head, HOST:PORT. Ray itself would take the one that was started last.
         code: a folder that every worker has as its working folder, on whatever node it is.
         share: how many workers are for this process now.
     """
     ray.init(
-        address="auto",
+        address=address,
         runtime_env={"working_dir": str(code)},
         log_to_driver=False,
         logging_level=logging.CRITICAL,
@@ -155,7 +156,7 @@ def run(setup: Setup, settings: ResourceSettings, coordinator: Any) -> None:
     )
     seat = Seat(
         home=nodes.here(),
-        shipped="working_dir" in ray.get_runtime_context().runtime_env,
+        shipped=nodes.is_joined(),
         cpus=settings.cpus,
     )
     wanted = Wanted(settings, setup.checkpoints)

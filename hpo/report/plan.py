@@ -9,7 +9,7 @@ from pathlib import Path
 from hpo import frozen
 from hpo.home import Home
 from hpo.records import State
-from hpo.report.words import duration
+from hpo.report.words import count, duration
 from hpo.search import grid
 from hpo.search.draws import Draws
 from hpo.search.journal import open_journal
@@ -60,21 +60,54 @@ def lines(study: Study, home: Home) -> Iterator[str]:
     if steps is None:
         trials = "as many trials as the budget allows" if total is None else f"{total} trials"
         yield f"cost: {trials}; how many steps each takes, only the trainable knows"
+        yield from _final(study, None)
         return
     if total is None:
         yield f"cost: as many trials of at most {steps} steps as the budget allows"
+        yield from _final(study, steps)
         return
     expected = expected_steps(study, steps)
     yield (
         f"cost: {total} trials of at most {steps} steps, {total * steps} in all"
         + (f"; about {total * expected:.0f} with the pruner" if expected < steps else "")
     )
+    yield from _final(study, steps)
     seconds = _seconds_a_step(study, home)
     if seconds is not None:
+        all_steps = total * expected + _final_runs(study) * steps
         yield (
-            f"time: about {duration(total * expected * seconds)} of one worker's time,"
+            f"time: about {duration(all_steps * seconds)} of one worker's time,"
             " at the pace of this study's trials so far"
         )
+
+
+def _final(study: Study, steps: int | None) -> Iterator[str]:
+    """What the final stage costs, which prunes nothing."""
+    final, runs = study.file.final, _final_runs(study)
+    if final is None:
+        return
+    who = count(_candidates(study), "candidate") + (
+        " and the baseline" if study.file.baseline else ""
+    )
+    text = f"final stage: {who} over {final.repeats} seeds"
+    text += ", and a refit of the winner" if final.refit else ""
+    text += f": {runs} runs"
+    if steps is not None:
+        text += f" of at most {steps} steps, {runs * steps} in all"
+    yield text
+
+
+def _final_runs(study: Study) -> int:
+    final = study.file.final
+    if final is None:
+        return 0
+    configs = _candidates(study) + (study.file.baseline is not None)
+    return configs * final.repeats + final.refit
+
+
+def _candidates(study: Study) -> int:
+    final, trials = study.file.final, study.file.search.trials
+    return 0 if final is None else min(final.top_k, trials or final.top_k)
 
 
 def expected_steps(study: Study, steps: int) -> float:

@@ -20,7 +20,7 @@ from hpo.home import Home, StudyFolder
 from hpo.progress import Progress
 from hpo.result import StudyResult
 from hpo.service.queue import Place, Queue
-from hpo.service.state import ServiceFolder
+from hpo.service.state import Service, ServiceFolder
 from hpo.study import run
 
 SNAPSHOT_S = 1.0
@@ -32,15 +32,15 @@ def main(home: Home, job: str) -> int:
 
     A study whose service is gone keeps its place: `hpo up` goes on with it.
     """
-    queue = Queue(home)
-    folder = queue.take(job)
-    if folder is None:
+    queue, service = Queue(home), ServiceFolder.of(home).read()
+    folder = queue.take(job) if service is not None else None
+    if folder is None or service is None:
         print("no study waits")
         return 0
     _say_into(folder.log)
     page = None
     try:
-        result = _run(home, folder)
+        result = _run(home, folder, service)
         place, failure, code = (Place.ENDED if result.done else Place.STOPPED), "", 0
         page = result.url
     except KeyboardInterrupt:
@@ -51,13 +51,12 @@ def main(home: Home, job: str) -> int:
     except BaseException as error:
         place, failure, code = Place.ENDED, f"{type(error).__name__}: {error}", 1
         traceback.print_exc()
-    service = ServiceFolder.of(home).read()
-    if service is not None and service.is_up:
+    if service.is_up:
         queue.leave(folder.name, place, failure, page)
     return code
 
 
-def _run(home: Home, folder: StudyFolder) -> StudyResult:
+def _run(home: Home, folder: StudyFolder, service: Service) -> StudyResult:
     due = 0.0
 
     def seen(progress: Progress, trouble: str | None) -> None:
@@ -68,7 +67,8 @@ def _run(home: Home, folder: StudyFolder) -> StudyResult:
                 snapshot.write(folder, progress, trouble)
 
     folder.snapshot.unlink(missing_ok=True)  # of the run before
-    with ray_tune.joined(folder.code, share=partial(Queue(home).share, folder.name)):
+    share = partial(Queue(home).share, folder.name)
+    with ray_tune.joined(service.address, folder.code, share):
         return run(frozen.thaw(folder), home=home, observer=seen)
 
 

@@ -53,12 +53,12 @@ def standing(name: str, home: Home) -> Standing | None:
         return Standing("stopped", f"hpo resume {name} continues it", entry.page)
     if entry.place is Place.ENDED:
         return Standing("failed" if entry.failure else "finished", entry.failure, entry.page)
+    if not _is_up(home):
+        return Standing("interrupted", "the service went down; hpo up goes on with it", entry.page)
     if queue.driver(name) is not None:
         return Standing("running", "", entry.page, snapshot.read(home.study(name)))
-    if _is_up(home):
-        why = f"its driver died; hpo logs {name} may say why, hpo resume {name} continues it"
-        return Standing("failed", why, entry.page)
-    return Standing("interrupted", "the service went down; hpo up goes on with it", entry.page)
+    why = f"its driver died; hpo logs {name} may say why, hpo resume {name} continues it"
+    return Standing("failed", why, entry.page)
 
 
 def _is_up(home: Home) -> bool:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import getpass
 import socket
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from hpo.errors import HpoError, InputError
+from hpo.errors import HpoError, InputError, StudyConflict
 from hpo.home import Home
+from hpo.lock import FileLock
 from hpo.process import Process
 from hpo.service import mlflow_server, ray_head
 from hpo.service.jobs import Jobs
@@ -60,7 +65,7 @@ def up(home: Home, given: Given) -> Up:
     home.make()
     folder = ServiceFolder.of(home)
     folder.make()
-    with folder.alone():
+    with folder.alone(), _turn():
         before, tracking = folder.read(), home_server.read(home)
         if before is not None and before.is_up and tracking is not None and tracking.is_up:
             return Up(before, tracking, True, tuple(given.differing(before.options)))
@@ -85,6 +90,18 @@ def up(home: Home, given: Given) -> Up:
         for _ in names:
             Jobs(service, home).hand_in_driver()
         return Up(service, tracking, False, going_on=tuple(names))
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """One service of this user starts at a time: a port that is found free is only taken later."""
+    path = Path(tempfile.gettempdir()) / f"hpo-up-{getpass.getuser()}.lock"
+    try:
+        lock = FileLock(path, 2 * START_TIMEOUT_S)
+    except StudyConflict:
+        raise InputError("another hpo up is at work on this machine", "wait for it") from None
+    with lock:
+        yield
 
 
 def join(home: Home, address: str) -> bool:

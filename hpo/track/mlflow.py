@@ -228,6 +228,8 @@ class MlflowTracker(Tracker):
 
     def _find_experiment(self) -> str:
         found = self._client.get_experiment_by_name(self._experiment_name)
+        if found is None and self._card.stage == "final":
+            raise LookupError("the study's own run is not there yet")
         if found is None:
             location = self._artifacts.absolute().as_uri() if self._artifacts else None
             name = self._experiment_name

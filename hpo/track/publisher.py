@@ -117,6 +117,7 @@ class Publisher:
                     if in_time:
                         self._tracker.finish(self._ending)
                         self._all_published = not self._refused
+                        self.trouble = None if self._all_published else self.trouble
                     return
                 pause = self._every_s
                 if not self._refused:

@@ -9,7 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from hpo.checkpoints import Checkpoints, Saved, StoreLost, open_checkpoints, scratch, stored
+from hpo.checkpoints import (
+    Checkpoints,
+    Saved,
+    StoreLost,
+    open_checkpoints,
+    scratch,
+    stored,
+    transfer,
+)
 from hpo.errors import InputError
 from hpo.home import Home
 from hpo.records import TrialSpec
@@ -102,6 +110,14 @@ class TestStored:
         stale.run(state="stale")
         assert read(checkpoints.local(7)) == {"state": "successor"}
         assert len(objects(checkpoints.root)) == 1
+
+    def test_what_is_gone_from_the_store_begins_anew(self, checkpoints):
+        Execution(checkpoints).run(a="1", b="2")
+        transfer.remove(f"{checkpoints.root}/000007/{checkpoints.saved(7).prefix}/b")
+        with pytest.raises(StoreLost, match="gone"):
+            checkpoints.local(7)
+        assert Execution(checkpoints).run(a="3") == {}
+        assert read(checkpoints.local(7)) == {"a": "3"}
 
     def test_a_mark_is_seen(self, checkpoints):
         mark = checkpoints.put_mark()

@@ -36,7 +36,7 @@ def load(name: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def home(
-    tmp_path_factory: pytest.TempPathFactory, ray_cluster: None
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Home, list[bool]]]:
     """A home after two nights of a study much smaller than the one shown, and who was promoted."""
     folder = tmp_path_factory.mktemp("production")
@@ -44,12 +44,11 @@ def home(
     small["space"]["epochs"] = 2
     small["search"]["trials"] = 2
     small["final"] = {"top_k": 2, "repeats": 2}
-    small["resources"] = {"workers": 1}
     (folder / "digits.yaml").write_text(json.dumps(small))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HPO_HOME", str(folder / "home"))
         retune = load("retune").retune
-        promoted = [retune(folder / "digits.yaml") for _ in range(2)]
+        promoted = [retune(folder / "digits.yaml", inline=True) for _ in range(2)]
     yield Home(folder / "home"), promoted
 
 

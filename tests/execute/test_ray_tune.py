@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import time
 from collections import Counter
@@ -219,6 +222,21 @@ def test_a_trial_that_fills_the_memory_ends_as_that_and_its_worker_is_replaced(w
     large, small = run(study, home=home).trials
     assert large.state is State.OUT_OF_MEMORY and "of the machine's memory" in large.reason
     assert small.state is State.COMPLETE
+
+
+def test_a_call_after_the_end_of_a_cluster_joins_no_other_one():
+    code = """
+        import hpo.execute.ray_tune, ray
+        try:
+            ray.put(1)
+        except Exception as error:
+            print(type(error).__name__, ray.is_initialized())
+    """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    # Should it try after all, it finds nothing there.
+    environment = {**os.environ, "RAY_ADDRESS": "127.0.0.1:1"}
+    ran = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert ran.stdout.strip() == "RaySystemError False", ran.stderr
 
 
 def test_a_study_stops_though_its_workers_find_no_room(write_study, home):

@@ -18,6 +18,7 @@ from typing import Any
 
 from mlflow_server import MlflowServer
 from postgres import PostgresServer
+from s3 import S3Server
 from steady import notes
 
 from hpo.errors import InputError
@@ -48,7 +49,8 @@ class Execution:
         rng: where the moment of the fault comes from.
         nap: how long a step takes; there are five in a trial.
         lease_seconds: how long a worker may be silent.
-        server, database: where the study is published and recorded, if not in its home.
+        server, database, store: where the study is published and recorded and its checkpoints are,
+            if not in its home.
     """
 
     folder: Path
@@ -58,6 +60,7 @@ class Execution:
     lease_seconds: float = 60
     server: MlflowServer | None = None
     database: PostgresServer | None = None
+    store: S3Server | None = None
 
     def __post_init__(self) -> None:
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -66,6 +69,7 @@ class Execution:
         self.log = self.folder / "log"
         self.said = self.folder / "said"
         self.study = self.folder / f"{NAME}.yaml"
+        self.checkpoints = self.store.bucket() if self.store else "default"
         shutil.copy(HERE / "steady.py", self.folder)
 
     @property
@@ -101,6 +105,7 @@ class Execution:
                 env={
                     **os.environ,
                     **environment,
+                    **(self.store.environment if self.store else {}),
                     "HPO_HOME": str(self.home.root),
                     "PYTHONPATH": os.pathsep.join(path),
                     "OMP_NUM_THREADS": "1",
@@ -141,6 +146,7 @@ class Execution:
                 "experiment": self.experiment,
             },
             "storage": self.storage,
+            "checkpoints": self.checkpoints,
             "resources": {"workers": self.workers or None, "lease_seconds": self.lease_seconds},
         }
         self.study.write_text(json.dumps(study, indent=1))

@@ -219,6 +219,18 @@ def database_restarts(study: Execution) -> Struck:
     return Struck(before, time.monotonic(), problems=_ends_well(study))
 
 
+def store_stands_still(study: Execution) -> Struck:
+    """It takes what is sent, and answers some seconds later."""
+    assert study.store is not None
+    study.begin()
+    study.some_trial_runs()
+    before = study.seen()
+    study.store.away()
+    time.sleep(study.rng.uniform(1, 8))
+    study.store.back()
+    return Struck(before, time.monotonic(), problems=_ends_well(study))
+
+
 def _send(what: signal.Signals, process: int) -> None:
     """To a process, or, as the negative of its leader's id, to a group; it may be gone by now."""
     with suppress(ProcessLookupError):

@@ -38,7 +38,7 @@ published with its whole curve, an exit code that was not to be expected.
 Seconds count from the fault until the trials that were running have ended, or the next one where
 none was; where the fault ends the run, from running the study again, which takes some seconds by
 itself and under Ray waits for the processes of the run before; for MLflow, from its being well
-again until what had ended was published.
+again until what had ended was published. That a node vanishes is tried in `tests/nodes`.
 
 {machine}
 

@@ -18,6 +18,7 @@ from execution import NAME, TRIALS, Execution, ended
 from injections import LEASE_SECONDS, Struck
 from mlflow_server import MlflowServer, mlflow_server
 from postgres import PostgresServer, postgres_server
+from s3 import S3Server, s3_server
 from verdict import Verdict, judge
 
 from hpo.errors import HpoError
@@ -39,7 +40,7 @@ class Fault:
     name: str
     strike: Callable[[Execution], Struck]
     drivers: tuple[Driver, ...] = ("inline", "ray")
-    needs: Literal["mlflow", "postgres"] | None = None
+    needs: Literal["mlflow", "postgres", "s3"] | None = None
 
     @property
     def id(self) -> str:
@@ -62,6 +63,7 @@ FAULTS = (
     Fault("last lines torn", injections.last_lines_torn),
     Fault("run killed, on PostgreSQL", injections.run_killed, needs="postgres"),
     Fault("PostgreSQL restarts", injections.database_restarts, needs="postgres"),
+    Fault("S3 stands still", injections.store_stands_still, needs="s3"),
 )
 
 
@@ -83,6 +85,10 @@ class World:
     @cached_property
     def postgres(self) -> PostgresServer:
         return self.stack.enter_context(postgres_server())
+
+    @cached_property
+    def s3(self) -> S3Server:
+        return self.stack.enter_context(s3_server())
 
     @cached_property
     def undisturbed(self) -> list[TrialRecord]:
@@ -130,6 +136,7 @@ def execute(fault: Fault, driver: Driver, seed: int, world: World) -> Result:
         lease_seconds=LEASE_SECONDS,
         server=world.mlflow if fault.needs == "mlflow" else None,
         database=world.postgres if fault.needs == "postgres" else None,
+        store=world.s3 if fault.needs == "s3" else None,
     )
     if study.database:
         study.database.create(study.folder.name)

@@ -36,7 +36,8 @@ HIDES = subprocess.run(["unshare", "--mount", "true"], capture_output=True).retu
 
 
 class Machine:
-    """A node of a service with folders of its own, which does not see those of the head."""
+    """A node of a service with folders of its own, which does not see those of the head. It has one
+    CPU, and a GPU that is only declared."""
 
     def __init__(self, folder: Path, head: Path, service: Service, token: Path) -> None:
         self.folder = folder
@@ -46,7 +47,7 @@ class Machine:
         hidden = ["unshare", "--mount", "sh", "-c", HIDE, str(head)] if HIDES else []
         with (folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                [*hidden, *ray_head.node(host, service.address), "--num-cpus=1"],
+                [*hidden, *ray_head.node(host, service.address), "--num-cpus=1", "--num-gpus=1"],
                 cwd=folder,
                 env={
                     **os.environ,

@@ -97,6 +97,16 @@ def whole(service: Cluster, name: str, steps: int, trials: int) -> None:
         assert [report.step for report in reported] == list(range(1, steps + 1))
 
 
+def test_a_study_waits_for_a_node_that_has_room(service, write, log, request):
+    path = write("early", steps=2, nap=0.2, trials=2, resources={"gpus": 1})
+    service.submit(path)
+    said = service.home.study("early").log
+    until(lambda: said.exists() and "waiting for room" in said.read_text(), service.said)
+    machine = request.getfixturevalue("machine")
+    whole(service, "early", steps=2, trials=2)
+    assert [note["home"] for note in notes(log)] == [str(machine.folder / "home")] * 2
+
+
 def test_checkpoints_that_only_the_head_sees_are_refused(service, machine, write):
     file = ServiceFolder.of(service.home)
     options = service.service.options.model_copy(update={"artifacts": None})

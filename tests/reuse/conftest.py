@@ -17,7 +17,7 @@ IRIS = {
     "trainable": "builtin",
     "space": {
         "data": {"kind": "sklearn", "name": "iris"},
-        "model": {"kind": "mlp", "widths": [4]},
+        "model": {"kind": "mlp", "widths": [64]},
         "epochs": 2,
         "batch_lr": {"batch_size": 16, "base_lr": {"low": 0.1, "high": 1.0}},
     },

@@ -384,3 +384,34 @@ def test_a_bundle_is_shown_once(place, made, tmp_path):
         tracker.study_page(StudyPage("", bundle=bundle.folder))
         (parent,), _ = place.look()
         assert parent.tags["hpo.bundle"] == bundle.identity
+
+
+@pytest.mark.parametrize("request_place", ["memory", "sqlite"])
+def test_the_final_stage_stands_beside_the_search_and_touches_nothing_of_it(
+    request_place: str, request: pytest.FixtureRequest, made: Any
+) -> None:
+    """It finds the study's run or waits for it, and has children of its own under it."""
+    card = made.card
+    final_card = dataclasses.replace(card, stage="final")
+    search: Tracker
+    final: Tracker
+    if request_place == "memory":
+        search = MemoryTracker()
+        final = MemoryTracker(search)
+    else:
+        home: Home = request.getfixturevalue("home")
+        search, final = (MlflowTracker(home.tracking_uri, "two", home.artifacts) for _ in range(2))
+    with pytest.raises(LookupError, match="not there yet"):
+        final.start(final_card)
+    search.start(card)
+    search.publish(TrialPage(made.trial(0), made.reports(0)))
+    assert final.start(final_card) == frozenset()
+    labels = {"repeat": "0", "candidate": "000007"}
+    final.publish(TrialPage(made.trial(0), made.reports(0), labels=labels))
+    final.finish(Ending.DONE)
+    assert search.start(card) == frozenset({0}) == final.start(final_card)
+    if isinstance(search, MemoryTracker):
+        assert isinstance(final, MemoryTracker) and search.parent is final.parent
+        assert search.parent is not None and search.parent.ended is None
+        assert final.children[0].tags["hpo.candidate"] == "000007"
+        assert search.children[0].tags["hpo.stage"] == "search"
