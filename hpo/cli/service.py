@@ -104,7 +104,7 @@ def _say_up(found: Up) -> None:
     joining = f", for hpo up --join {found.service.address}" if found.service.ray else ""
     out.print(f"Ray: {found.service.jobs}{joining}", markup=False)
     if found.going_on:
-        out.print(f"waiting for their turn again: {', '.join(found.going_on)}", markup=False)
+        out.print(f"waiting for their turn: {', '.join(found.going_on)}", markup=False)
 
 
 @app.command()

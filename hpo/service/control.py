@@ -60,7 +60,8 @@ def stop_running(names: Sequence[str], home: Home) -> None:
         time.sleep(0.1)
         left = [name for name in left if queue.driver(name) is not None]
     for name in names:  # also of one whose driver has died without a word
-        queue.stopped(name)
+        if name not in left:
+            queue.stopped(name)
     if left:
         raise HpoError(
             f"{', '.join(left)}: still running after {STOP_TIMEOUT_S:.0f} s, since a trial has not"
@@ -85,5 +86,5 @@ def resume(name: str, home: Home) -> None:
             "hpo submit STUDY --trials N, with a larger number, continues it",
         )
     service = running(home)
-    if queue.put(name, entry.priority):
-        Jobs(service, home).hand_in_driver()
+    queue.put(name, entry.priority)
+    Jobs(service, home).hand_in_driver()

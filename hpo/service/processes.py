@@ -61,8 +61,10 @@ def stop(process: Process, log: Path, patience_seconds: float) -> bool:
     found = process.find()
     family = list(_family(process, log))
     if found is not None:
-        family += [found, *found.children(recursive=True)]
-        found.terminate()
+        family.append(found)
+        with suppress(psutil.NoSuchProcess):  # it may end by itself at any moment
+            family += found.children(recursive=True)
+            found.terminate()
         psutil.wait_procs([found], patience_seconds)
     for how in ("terminate", "kill"):
         left = [each for each in family if each.is_running()]
