@@ -101,7 +101,7 @@ def _say_up(found: Up) -> None:
             out.print(f"  {line}", style="yellow", markup=False)
     out.print(f"studies side by side: {found.service.options.studies}")
     out.print(f"MLflow: {found.tracking.url}", markup=False)
-    joining = f", for hpo up --join {found.service.address}" if found.service.address else ""
+    joining = f", for hpo up --join {found.service.address}" if found.service.ray else ""
     out.print(f"Ray: {found.service.jobs}{joining}", markup=False)
     if found.going_on:
         out.print(f"waiting for their turn: {', '.join(found.going_on)}", markup=False)

@@ -75,6 +75,18 @@ def stop(process: Process, log: Path, patience_seconds: float) -> bool:
     return bool(family)
 
 
+def listens(process: Process, port: int) -> bool:
+    """Whether it is this process, or one that it started, that answers at a port."""
+    found = process.find()
+    family = [found, *found.children(recursive=True)] if found is not None else []
+    for each in family:
+        with suppress(psutil.Error):
+            for connection in each.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return True
+    return False
+
+
 def _family(process: Process, log: Path) -> Iterator[psutil.Process]:
     """What a process has started that still lives, whether or not it lives itself."""
     ourselves = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}

@@ -20,7 +20,7 @@ from hpo.process import Process
 from hpo.service import mlflow_server, ray_head
 from hpo.service.jobs import Jobs
 from hpo.service.options import Given, Options
-from hpo.service.processes import start, stop
+from hpo.service.processes import listens, start, stop
 from hpo.service.queue import Queue
 from hpo.service.state import Node, Service, ServiceFolder
 from hpo.track import home_server, server
@@ -179,15 +179,19 @@ def _start_mlflow(
     if before is not None and before.process is not None:
         stop(before.process, log, PATIENCE_S)  # what a crash has left of it
     port = _port(options.host, TRACKING_PORT, before.url if before is not None else None)
-    url = f"http://{options.host}:{port}"
     store = given.store or options.store
     process = start(
         mlflow_server.command(home, options.host, port, options.artifacts, password),
         mlflow_server.environment(home, folder, options.host, port, store, password),
         log,
     )
+    url = f"http://{options.host}:{port}"
     try:
         server.wait_until_it_answers(url, lambda: process.find() is not None, log, "MLflow")
+        if not listens(process, port):
+            raise HpoError(
+                f"another program took port {port} while MLflow started", "hpo up takes another one"
+            )
         if password is not None:
             mlflow_server.check_password(url, password, folder)
             home_server.write_password(home, password)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from hpo.errors import HpoError, InputError
 from hpo.files import read_end
+from hpo.track.silence import NO_TELEMETRY
 from hpo.urls import is_loopback
 
 START_TIMEOUT_S = 90.0
@@ -20,8 +21,7 @@ LAST_WORDS_BYTES = 16 << 10
 
 # The UI shows runs; the server's job queue would be several more processes.
 ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
+    **NO_TELEMETRY,
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 
