@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -10,7 +11,9 @@ from typing import TypeVar
 
 from upath import UPath
 
-from hpo.checkpoints.base import StoreLost
+from hpo.checkpoints.lost import StoreLost
+
+log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
@@ -84,7 +87,7 @@ def persistently(action: Callable[[], R], patience_seconds: float, what: str) ->
     """Does something that may fail for a while, again and again.
 
     Raises:
-        StoreLost: it still failed when patience was over.
+        StoreLost: it still failed when patience was over, or in a way that does not pass.
     """
     deadline = time.monotonic() + patience_seconds
     pause = FIRST_PAUSE_S
@@ -92,14 +95,21 @@ def persistently(action: Callable[[], R], patience_seconds: float, what: str) ->
         try:
             return action()
         except Exception as error:  # each store has errors of its own
-            if time.monotonic() + pause > deadline:
+            why = f"{what}: {type(error).__name__}: {str(error).strip()[:300]}"
+            if isinstance(error, _LASTING) or time.monotonic() + pause > deadline:
                 raise StoreLost(
-                    f"{what}: {type(error).__name__}: {str(error).strip()[:300]}",
+                    why,
                     "see that every node reaches the store and has its credentials"
                     " (AWS_..., GOOGLE_APPLICATION_CREDENTIALS), then run the study again",
                 ) from error
+            if pause == FIRST_PAUSE_S:
+                log.warning("%s; trying again for %.0f s", why, patience_seconds)
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
+
+_LASTING = (FileNotFoundError, PermissionError, ImportError)
+"""No bucket, no such object, no right to it, no package for it: what stores say of themselves, and
+what waiting does not mend."""
 
 _WITH_FOLDERS = ("", "file", "local")
