@@ -28,6 +28,7 @@ bench: install
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/step.py
 	$(BIN)/python benchmarks/validate.py
+	$(BIN)/python benchmarks/submit.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/regret.py
 

@@ -23,6 +23,20 @@ def append_bounded(path: Path, data: bytes, keep_bytes: int) -> None:
             file.write(end)
 
 
+def read_bounded(path: Path, max_bytes: int) -> bytes:
+    """All that is in a file, which should be small.
+
+    Raises:
+        ValueError: it is larger than `max_bytes`.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ValueError(f"it must have at most {max_bytes} bytes")
+    return data
+
+
 def write_atomically(path: Path, text: str) -> None:
     """Replaces `path` by `text`; a crash leaves the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -28,7 +28,7 @@ class Service(Settings):
 
     Args:
         ray: its process; `None` for one that others have started.
-        address: HOST:PORT, for nodes; empty for one that others have started.
+        address: HOST:PORT, for nodes and drivers.
         jobs: the URL of its job API.
     """
 

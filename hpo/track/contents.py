@@ -22,7 +22,9 @@ RUN_NAME = "mlflow.runName"
 
 BEST = "hpo.best."  # tags about the best trial start with this
 
+STUDY = "hpo.study"
 STUDY_ID = "hpo.study_id"
+NOTE = "mlflow.note.content"
 
 # Of a trial, as tags; a CANDIDATE only in the final stage.
 STAGE = "hpo.stage"
@@ -139,7 +141,7 @@ def trial_tags(card: StudyCard, page: TrialPage) -> dict[str, str]:
     trial = page.trial
     return {
         RUN_NAME: _run_name(card, trial),
-        "hpo.study": card.name,
+        STUDY: card.name,
         "hpo.trial": f"{trial.number:06d}",
         STAGE: card.stage,
         **{key(f"hpo.{name}"): text for name, text in page.labels.items()},
@@ -169,7 +171,7 @@ def study_tags(card: StudyCard) -> dict[str, str]:
     """Tags of the study's run; `STUDY_ID` identifies it."""
     return {
         RUN_NAME: card.name,
-        "hpo.study": card.name,
+        STUDY: card.name,
         STUDY_ID: card.id,
         "hpo.objective": ",".join(objective.metric for objective in card.objectives),
         "hpo.direction": ",".join(objective.direction for objective in card.objectives),
@@ -185,7 +187,7 @@ def progress_tags(page: StudyPage, objectives: Objectives, links: str = "") -> d
     """
     first, _, rest = page.description.partition("\n\n")
     tags = {
-        "mlflow.note.content": cut("\n\n".join(filter(None, (first, links, rest))), MAX_TAG_CHARS),
+        NOTE: cut("\n\n".join(filter(None, (first, links, rest))), MAX_TAG_CHARS),
         "hpo.finished": str(page.finished),
     }
     if len(objectives) > 1:

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hpo.track import addresses, views
+from hpo.track import addresses, contents, views
 from hpo.track.addresses import Addresses
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-NOTE_TAG = "mlflow.note.content"
 
 
 def guide(
@@ -32,9 +30,9 @@ def guide(
         view: the name and the value of its tag.
     """
     wanted = dict([view] if view else [])
-    if addresses.is_ours(tags.get(NOTE_TAG, "")):
+    if addresses.is_ours(tags.get(contents.NOTE, "")):
         places = [(name, Addresses(experiment, parent)) for name, parent in studies]
-        wanted[NOTE_TAG] = addresses.note(places)
+        wanted[contents.NOTE] = addresses.note(places)
     for name, value in wanted.items():
         if tags.get(name, "") != value:
             client.set_experiment_tag(experiment, name, value)

@@ -49,10 +49,10 @@ class MemoryTracker(Tracker):
         self._card = card
         if self._search is not None:
             self.parent = self._search.parent
-            if self.parent is None or self.parent.tags["hpo.study_id"] != card.id:
+            if self.parent is None or self.parent.tags[contents.STUDY_ID] != card.id:
                 raise LookupError("the study's own run is not there yet")
         else:
-            if self.parent is None or self.parent.tags["hpo.study_id"] != card.id:
+            if self.parent is None or self.parent.tags[contents.STUDY_ID] != card.id:
                 self.wipe()
                 self.parent = MemoryRun(contents.study_tags(card))
             self.parent.ended = None
@@ -104,7 +104,7 @@ class MemoryTracker(Tracker):
             self._running().ended = str(ending)
 
     def forget(self, study_id: str) -> int:
-        if self.parent is None or self.parent.tags["hpo.study_id"] != study_id:
+        if self.parent is None or self.parent.tags[contents.STUDY_ID] != study_id:
             return 0
         runs = 1 + len(self.children)
         self.wipe()

@@ -20,6 +20,7 @@ from hpo.track import addresses, batches, contents, sqlite, views
 from hpo.track.addresses import Addresses
 from hpo.track.base import Ending, StudyPage, Tracker, TrialPage
 from hpo.track.guide import guide
+from hpo.track.silence import NO_TELEMETRY
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,8 +29,7 @@ if TYPE_CHECKING:
 # No retries: a repeated create_run whose first answer was lost would make a second child; here
 # the next `start` looks first.
 ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
+    **NO_TELEMETRY,
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
@@ -327,7 +327,7 @@ class MlflowTracker(Tracker):
         # In this order, see `guide`.
         tags: dict[str, str] = self._client.get_experiment(self._experiment).tags
         studies = [
-            (run.data.tags["hpo.study"], str(run.info.run_id))
+            (run.data.tags[contents.STUDY], str(run.info.run_id))
             for run in reversed(self._search(f"tags.`{contents.STUDY_ID}` != ''"))
         ]
         guide(self._client, tags, self._experiment, studies, view)

@@ -8,6 +8,7 @@ bundle beside it as `bundle/`. Of a trainable that builds no model the version i
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,7 +19,9 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.bundle import Bundle, Contents, open_bundle
 from hpo.errors import HpoError, InputError
-from hpo.track import batches, sqlite
+from hpo.track import batches, contents, sqlite
+from hpo.track.bundle_download import download
+from hpo.track.silence import NO_TELEMETRY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,13 +31,12 @@ if TYPE_CHECKING:
 # Somebody waits for the answer: a server that is down is told within seconds, not minutes.
 ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
+    **NO_TELEMETRY,
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 
-IDENTITY_TAG = "hpo.bundle"
 BUNDLE = "bundle"
+_IDENTITY = re.compile(r"[0-9a-f]{64}")
 
 # What loading an exported network takes; MLflow would find out by loading it in a new process.
 REQUIREMENTS = ("mlflow", "numpy", "torch")
@@ -101,15 +103,16 @@ class Registry:
         """
         folder = into / version.identity
         if not folder.exists():
-            self._download(version, folder)
-        bundle = open_bundle(folder)
-        if bundle.identity != version.identity:
-            raise InputError(
-                f"version {version.number} of {version.name!r} says that its bundle is"
-                f" {version.identity[:12]}, but it is {bundle.identity[:12]}",
-                f"remove {folder} and try again; if that does not help, promote the study again",
-            )
-        return bundle
+            with self._asking():
+                return download(f"{version.source}/{BUNDLE}", version.identity, into, self._uri)
+        try:
+            bundle = open_bundle(folder)
+            if bundle.identity == version.identity:
+                return bundle
+            why = f"{folder} holds another bundle, {bundle.identity[:12]}"
+        except InputError as error:
+            why = error.message
+        raise InputError(why, f"remove {folder}: it is a copy, and is fetched again")
 
     def register(
         self,
@@ -144,7 +147,7 @@ class Registry:
                 name,
                 f"{run.info.artifact_uri}/{path}",
                 run.info.run_id,
-                tags={IDENTITY_TAG: bundle.identity, **tags},
+                tags={contents.BUNDLE_TAG: bundle.identity, **tags},
                 description=description,
             )
             return _version(made)
@@ -154,21 +157,6 @@ class Registry:
         with self._asking() as client:
             client.set_registered_model_alias(version.name, alias, version.number)
 
-    def _download(self, version: Version, folder: Path) -> None:
-        from mlflow.artifacts import download_artifacts
-
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            self._asking(),
-            tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder.parent) as scratch,
-        ):
-            found = download_artifacts(
-                f"{version.source}/{BUNDLE}", dst_path=scratch, tracking_uri=self._uri
-            )
-            # Whoever else fetched it meanwhile has fetched the same.
-            if not folder.exists():
-                Path(found).rename(folder)
-
     @contextmanager
     def _asking(self) -> Iterator[MlflowClient]:
         from mlflow import MlflowClient
@@ -176,7 +164,7 @@ class Registry:
         try:
             with batches.quiet():
                 yield MlflowClient(self._uri, registry_uri=self._uri)
-        except _mlflow_error() as error:
+        except (_mlflow_error(), _request_error()) as error:
             first = str(error).strip().partition("\n")[0]
             raise HpoError(
                 f"the model registry did not do it: {first}", "once it answers, run this again"
@@ -208,18 +196,18 @@ def _save(network: Network, bundle: Bundle, folder: Path) -> None:
 
 def _find(client: MlflowClient, name: str, identity: str) -> Version | None:
     found = client.search_model_versions(f"name = '{name}'")
-    return next((_version(v) for v in found if v.tags.get(IDENTITY_TAG) == identity), None)
+    return next((_version(v) for v in found if v.tags.get(contents.BUNDLE_TAG) == identity), None)
 
 
-def _run_of(client: MlflowClient, contents: Contents) -> Any:
+def _run_of(client: MlflowClient, of: Contents) -> Any:
     experiments = [each.experiment_id for each in client.search_experiments()]
     found = client.search_runs(
-        experiments, f"tags.`hpo.study_id` = '{contents.study_id}'", max_results=1
+        experiments, f"tags.`{contents.STUDY_ID}` = '{of.study_id}'", max_results=1
     )
     if not found:
         raise InputError(
             "the tracker does not have this study's run, which a registered model belongs to",
-            f"publish it: hpo sync {contents.study}",
+            f"publish it: hpo sync {of.study}",
         )
     return found[0]
 
@@ -233,15 +221,25 @@ def _ensure_model(client: MlflowClient, name: str) -> None:
 
 
 def _version(found: ModelVersion) -> Version:
-    if IDENTITY_TAG not in found.tags:
+    # The tag becomes a path on this machine.
+    if not _IDENTITY.fullmatch(found.tags.get(contents.BUNDLE_TAG, "")):
         raise InputError(
             f"version {found.version} of the registered model {found.name!r} has no bundle of hpo",
             "give the study another name, or set the alias to a version that hpo promote made",
         )
-    return Version(found.name, str(found.version), found.tags[IDENTITY_TAG], str(found.source))
+    return Version(
+        found.name, str(found.version), found.tags[contents.BUNDLE_TAG], str(found.source)
+    )
 
 
 def _mlflow_error() -> type[Any]:
     from mlflow.exceptions import MlflowException
 
     return MlflowException
+
+
+def _request_error() -> type[OSError]:
+    """What MLflow lets through of an artifact store that refuses or does not answer."""
+    from requests import RequestException
+
+    return RequestException

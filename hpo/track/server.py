@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hpo.errors import HpoError, InputError
+from hpo.track.silence import NO_TELEMETRY
 
 START_TIMEOUT_S = 90.0
 
 # The UI shows runs; the server's job queue would be several more processes.
 ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
+    **NO_TELEMETRY,
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 

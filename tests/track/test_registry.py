@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +13,7 @@ import pytest
 import torch
 
 import hpo
-from hpo.bundle import newest, open_bundle
+from hpo.bundle import newest, open_bundle, write_bundle
 from hpo.errors import HpoError, InputError
 from hpo.home import Home
 from hpo.reuse.promote import promote
@@ -108,6 +109,95 @@ def test_a_version_of_somebody_else_s_is_told(promoted):
     client.set_registered_model_alias("theirs", "champion", "1")
     with pytest.raises(InputError, match="has no bundle of hpo"):
         Registry(promoted[0]).holder("theirs", "champion")
+
+
+@pytest.mark.parametrize("tag", ["../../outside", "A" * 64, "a" * 63, "/etc"])
+def test_a_tag_that_is_no_digest_is_no_bundle(promoted, tag):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(promoted[0])
+    model = f"climbing-{len(tag)}"
+    client.create_registered_model(model)
+    client.create_model_version(model, "s3://bucket/model", tags={"hpo.bundle": tag})
+    client.set_registered_model_alias(model, "champion", "1")
+    with pytest.raises(InputError, match="has no bundle of hpo"):
+        Registry(promoted[0]).holder(model, "champion")
+
+
+@pytest.fixture
+def upload(promoted, tmp_path):
+    """Puts a changed copy of the bundle where artifacts are, and tells what a registry would."""
+    from mlflow import MlflowClient
+
+    url, home = promoted
+    client = MlflowClient(url)
+    experiment = client.get_experiment_by_name("iris").experiment_id
+    parent = client.search_runs([experiment], "tags.`hpo.bundle` != ''")[0].info
+
+    def upload(name: str, change: Callable[[Path], None]) -> Version:
+        bundle, changed = bundle_of(home), tmp_path / name / "bundle"
+        shutil.copytree(bundle.folder, changed, copy_function=shutil.copyfile)
+        change(changed)
+        client.log_artifacts(parent.run_id, str(changed.parent), name)
+        return Version("iris", "7", bundle.identity, f"{parent.artifact_uri}/{name}")
+
+    return upload
+
+
+def longer(folder: Path) -> None:
+    with (folder / "study.yaml").open("a") as file:
+        file.write("# and more" * 1000)
+
+
+def other(folder: Path) -> None:
+    path = folder / "study.yaml"
+    path.write_text(path.read_text().replace("iris", "sepa"))
+
+
+def described(folder: Path) -> None:
+    """A bundle that is right in itself, and another one."""
+    contents = open_bundle(folder).contents
+    shutil.rmtree(folder)
+    write_bundle(folder, contents, "name: other\n", None)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (longer, "has a study.yaml of 1"),
+        (other, r"study\.yaml is not what was bundled"),
+        (described, "is bundle [0-9a-f]{12}, and not"),
+        (lambda folder: (folder / "manifest.json").unlink(), r"has no manifest\.json"),
+        (lambda folder: (folder / "bundle.json").unlink(), r"has no bundle\.json"),
+    ],
+    ids=["longer", "changed", "another", "no-manifest", "missing"],
+)
+def test_what_was_changed_in_the_store_is_refused_and_not_kept(
+    promoted, upload, tmp_path, request, change, words
+):
+    version = upload(request.node.callspec.id, change)
+    into = tmp_path / "fetched"
+    with pytest.raises(InputError, match=words):
+        Registry(promoted[0]).fetch(version, into)
+    assert list(into.iterdir()) == []
+
+
+def test_a_copy_that_was_damaged_here_is_told(promoted, tmp_path):
+    registry = Registry(promoted[0])
+    holder = registry.holder("iris", "champion")
+    copy = registry.fetch(holder, tmp_path).folder
+    (copy / "more.txt").write_text("")
+    with pytest.raises(InputError, match="is not in the manifest") as refused:
+        registry.fetch(holder, tmp_path)
+    assert refused.value.hint == f"remove {copy}: it is a copy, and is fetched again"
+    shutil.rmtree(copy)
+    assert registry.fetch(holder, tmp_path).identity == holder.identity
+
+
+def test_a_store_of_artifacts_that_refuses_is_told(promoted, tmp_path):
+    nowhere = f"{promoted[0]}/nowhere/mlflow-artifacts/artifacts/model"
+    with pytest.raises(HpoError, match="the model registry did not do it: 404"):
+        Registry(promoted[0]).fetch(Version("iris", "1", "a" * 64, nowhere), tmp_path)
 
 
 def test_a_model_that_cannot_be_exported_is_refused(promoted):
