@@ -183,18 +183,19 @@ class Coordinator:
         if self._holds(number, lease):
             append_bounded(self.folder.output(number), output, MAX_BYTES)
 
+    @writes(otherwise=False)
     def store_lost(self, worker: str, lost: StoreLost) -> bool:
         """Takes a trial back from a worker that cannot use the store for checkpoints.
 
         The study stops if nobody else can either: without their checkpoints trials can neither
-        begin nor end. One node that has lost its way to the store costs only its own work.
+        begin nor end. One node that has lost its way to the store costs only its own work,
+        and a trial whose checkpoint no worker gets there or back costs itself.
 
         Returns:
             Whether the worker waits until it can, and asks for a trial then.
         """
         with self.mutex:
             self._hear(worker)
-            self._take_back(worker)
             alone = not self._assignments.bar(worker)
         store = self._stage.checkpoints.store
         try:
@@ -203,10 +204,14 @@ class Coordinator:
         except StoreLost as here:
             alone, lost = True, here
         with self.mutex:
+            number = self._take_back(worker)
             if alone:
                 hint = "mend that and run the study again: nothing that was recorded is lost"
                 self.fail(StudyFailed(lost.message, f"{lost.hint}; {hint}" if lost.hint else hint))
-            elif (node := self._assignments.node_of(worker)) is not None:
+                return False
+            if number is not None:
+                self._count_loss(number, f"could not use the store ({lost.message})")
+            if (node := self._assignments.node_of(worker)) is not None:
                 with suppress(OSError):
                     line = f"node {node} waits for the store for checkpoints: {lost.message}\n"
                     append_bounded(self.folder.log, line.encode(), MAX_BYTES)

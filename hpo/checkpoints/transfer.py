@@ -20,9 +20,15 @@ R = TypeVar("R")
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 
+MAX_BYTES = 1 << 36
+
 Content = dict[str, tuple[int, int]]
 """The files below a folder by path: when each was changed, in nanoseconds, and its size in bytes.
 """
+
+
+class TooLarge(Exception):
+    """More than what is copied to and from a store."""
 
 
 def content(folder: Path) -> Content:
@@ -40,7 +46,12 @@ def content(folder: Path) -> Content:
 
 
 def upload(folder: Path, files: Sequence[str], to: str) -> None:
-    """Copies files below a folder to a place in a store."""
+    """Copies files below a folder to a place in a store.
+
+    Raises:
+        TooLarge: together they have more than `MAX_BYTES`.
+    """
+    check_size(sum((folder / name).stat().st_size for name in files))
     target = UPath(to)
     for name in files:
         path = target / name
@@ -50,11 +61,26 @@ def upload(folder: Path, files: Sequence[str], to: str) -> None:
 
 
 def download(source: str, files: Sequence[str], folder: Path) -> None:
-    """Copies files back."""
-    for name in files:
-        path = UPath(source) / name
+    """Copies files back.
+
+    Raises:
+        TooLarge: together they have more than `MAX_BYTES`; none of that is copied.
+    """
+    paths = {name: UPath(source) / name for name in files}
+    check_size(sum(path.fs.size(path.path) or 0 for path in paths.values()))
+    for name, path in paths.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         path.fs.get_file(path.path, str(folder / name))
+
+
+def check_size(size: int) -> None:
+    """Refuses a checkpoint that would fill the disks of whoever goes on with it.
+
+    Raises:
+        TooLarge: it has more than `MAX_BYTES`.
+    """
+    if size > MAX_BYTES:
+        raise TooLarge(f"a checkpoint must have at most {MAX_BYTES} bytes, got {size}")
 
 
 def remove(place: str) -> None:
@@ -108,8 +134,8 @@ def persistently(action: Callable[[], R], patience_seconds: float, what: str) ->
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
-_LASTING = (FileNotFoundError, PermissionError, ImportError)
-"""No bucket, no such object, no right to it, no package for it: what stores say of themselves, and
-what waiting does not mend."""
+_LASTING = (FileNotFoundError, PermissionError, ImportError, TooLarge)
+"""No bucket, no such object, no right to it, no package for it, or too much: what waiting does not
+mend."""
 
 _WITH_FOLDERS = ("", "file", "local")

@@ -122,6 +122,12 @@ class TestStored:
         assert Execution(checkpoints).run(a="3") == {}
         assert read(checkpoints.local(7)) == {"a": "3"}
 
+    def test_what_is_too_large_is_not_copied(self, checkpoints, monkeypatch):
+        Execution(checkpoints).run(a="123", b="456")
+        monkeypatch.setattr(transfer, "MAX_BYTES", 5)
+        with pytest.raises(StoreLost, match="at most 5 bytes, got 6"):
+            Execution(checkpoints).run()
+
     def test_a_mark_is_seen(self, checkpoints):
         mark = checkpoints.store.put_mark()
         assert checkpoints.store.sees(mark) == ""

@@ -11,7 +11,7 @@ import pytest
 
 from hpo import frozen, metric_log, studyfile
 from hpo import trainable as trainables
-from hpo.checkpoints import open_checkpoints, stored
+from hpo.checkpoints import open_checkpoints, stored, transfer
 from hpo.checkpoints import store as stores
 from hpo.coordinator import Coordinator
 from hpo.errors import StudyConflict, StudyFailed
@@ -143,6 +143,18 @@ def test_a_study_stops_when_whoever_has_the_record_cannot_use_the_store(beside, 
     beside.work()
     failure = beside.coordinator.progress().failure
     assert isinstance(failure, StudyFailed) and f"{store}" in failure.message
+
+
+def test_a_trial_whose_checkpoint_nobody_can_save_is_given_up(beside, monkeypatch):
+    beside.coordinator.began("well", "node")
+    beside.place.unlink()
+    monkeypatch.setattr(transfer, "MAX_BYTES", 5)
+    beside.work()
+    assert beside.coordinator.progress().failure is None
+    trials = beside.coordinator.changes(0)[1]
+    assert [trial.state for trial in trials] == [State.FAILED] * 2
+    assert "could not use the store" in trials[0].reason
+    assert "a checkpoint must have at most 5 bytes, got 11" in trials[0].reason
 
 
 def test_a_worker_that_waits_ends_with_the_study(beside):
