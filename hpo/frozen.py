@@ -16,7 +16,7 @@ from hpo import checkpoints as stores
 from hpo import studyfile
 from hpo.differences import differences
 from hpo.errors import InputError, Place, StudyConflict
-from hpo.files import write_atomically
+from hpo.files import read_bounded, write_atomically
 from hpo.home import Home, StudyFolder
 from hpo.records import (
     Json,
@@ -35,6 +35,10 @@ from hpo.space import Document, OutsideSpace, extension, locate
 from hpo.studyfile import Study, StudyFile
 
 SCHEMA = 3
+
+MAX_SPEC_BYTES = 1 << 24
+MAX_KNOWN_BYTES = 1 << 30
+"""With every trial of the studies that this one builds on."""
 
 
 def freeze(
@@ -203,7 +207,7 @@ def read_known(folder: StudyFolder) -> Known:
     """What the study knew before its first trial."""
     path = folder.root / _read(folder)["known"]
     try:
-        return Known.model_validate_json(path.read_bytes())
+        return Known.model_validate_json(read_bounded(path, MAX_KNOWN_BYTES))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read: {error}", "put it back from a copy of the study's folder"
@@ -328,7 +332,7 @@ def _bests(study: Study, other: StudyFolder) -> list[Json]:
 
 def _read(folder: StudyFolder) -> Json:
     try:
-        spec = json.loads(folder.spec.read_text(encoding="utf-8"))
+        spec = json.loads(read_bounded(folder.spec, MAX_SPEC_BYTES))
         if spec["schema"] != SCHEMA:
             raise InputError(
                 f"{folder.spec} has schema {spec['schema']!r}, this version reads {SCHEMA}",
