@@ -35,7 +35,7 @@ LAYERS = [
         *("hpo.records", "hpo.home", "hpo.metric_log", "hpo.seeds", "hpo.settings"),
         *("hpo.assignments", "hpo.budget", "hpo.endings", "hpo.guards", "hpo.ledger"),
         *("hpo.limits", "hpo.process", "hpo.progress", "hpo.urls", "hpo.snapshot", "hpo.finalists"),
-        *("hpo.differences", "hpo.files", "hpo.lock", "hpo.lazy", "hpo.errors"),
+        *("hpo.differences", "hpo.files", "hpo.standing", "hpo.lock", "hpo.lazy", "hpo.errors"),
     ],
 ]
 APART = ["hpo.search", "hpo.execute", "hpo.track", "hpo.train"]

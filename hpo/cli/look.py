@@ -14,6 +14,7 @@ from hpo.errors import HpoError
 from hpo.home import Home
 
 if TYPE_CHECKING:
+    from hpo.standing import Standing
     from hpo.track.login import Address
 
 MAX_LINKS = 10
@@ -31,11 +32,11 @@ def list_() -> None:
     if not found:
         out.print(f"no studies in {home.root}; hpo run STUDY makes one", markup=False)
         return
-    rows: list[tuple[str, object, object]] = []
+    rows: list[tuple[str, object, Standing | None]] = []
     for folder in found:
         try:
             result: object = load_study(folder.name, home)
-            stands: object = standing(folder.name, home)
+            stands = standing(folder.name, home)
         except HpoError as error:
             result, stands = error, None
         rows.append((folder.name, result, stands))
