@@ -89,28 +89,32 @@ class Visitor:
         )
         return [cell.text for cell in cells if cell.text]
 
-    def curves(self) -> int:
-        """By the note to the curves of the best; how many lines the first chart has."""
+    def curves(self, metric: str) -> list[str]:
+        """By the note to the curves of the best; whose curves of a metric there are."""
         self.follow("curves of the best")
-        return self._lines()
+        return self._drawn(metric)
 
     def study(self, says: str) -> str:
         """By the note to the study's own page; its whole description."""
         self.follow("progress and result")
         self.see(says)
+        return self.unfold()
+
+    def unfold(self) -> str:
+        """Of a study's page, the part of the description that is folded away; all of its text."""
         self.click(By.XPATH, "//*[text()='Show more']")
         self.see("Show less")
         return self.text()
 
-    def trial(self, name: str, metric: str) -> int:
-        """From the table to a trial, and to the curve of a metric; how many lines it has."""
+    def trial(self, name: str, metric: str) -> list[str]:
+        """From the table to a trial, and to the curve of a metric; whose that is."""
         self.follow(name)
         self.wait.until(lambda d: "/runs/" in d.current_url)
         self.click(By.XPATH, "//*[text()='Model metrics']")
         search = (By.CSS_SELECTOR, "input[placeholder='Search metric charts']")
         self.wait.until(expected.element_to_be_clickable(search)).send_keys(metric)
         self.wait.until(lambda d: "hpo.seconds" not in self.text())  # every trial has that one
-        return self._lines()
+        return self._drawn(metric)
 
     def follow(self, text: str) -> None:
         """Clicks on a link, and goes where it leads, be it into another tab."""
@@ -151,11 +155,11 @@ class Visitor:
         self.driver.execute_script("document.activeElement.blur()")  # type: ignore[no-untyped-call]
         self.driver.save_screenshot(str(path))
 
-    def _lines(self) -> int:
+    def _drawn(self, metric: str) -> list[str]:
         drawn = (By.CSS_SELECTOR, ".js-plotly-plot path.js-line")
         self.wait.until(expected.presence_of_element_located(drawn))
-        chart = self.driver.find_element(By.CSS_SELECTOR, ".js-plotly-plot")
-        return len(chart.find_elements(By.CSS_SELECTOR, "path.js-line"))
+        legend, of_it = self.text().splitlines(), f" ({metric})"
+        return [line.removesuffix(of_it) for line in legend if line.endswith(of_it)]
 
 
 def main() -> None:
@@ -169,7 +173,7 @@ def main() -> None:
         visitor.enter(ui.page, "digits")
         visitor.table(best)
         visitor.picture(IMAGES / "runs.png")
-        visitor.curves()
+        visitor.curves(study.objectives[0].metric)
         visitor.picture(IMAGES / "curves.png")
         visitor.study(f"{len(study.trials)} of {study.total} trials")
         visitor.picture(IMAGES / "study.png")

@@ -37,6 +37,7 @@ class Assignments:
         self._heard: dict[str, float] = {}
         self._gone: set[str] = set()
         self._condemned: set[str] = set()
+        self._barred: set[str] = set()
         self._nodes: dict[str, str] = {}
         self._looked = clock()
 
@@ -99,6 +100,15 @@ class Assignments:
                 self._heard.setdefault(worker, now)
         return [worker for worker, heard in self._heard.items() if now - heard > seconds]
 
+    def bar(self, worker: str) -> bool:
+        """A worker that can do nothing for now; whether any other can."""
+        self._barred.add(worker)
+        return bool(self._heard.keys() - self._barred)
+
+    def unbar(self, worker: str) -> None:
+        """A worker that can do something again."""
+        self._barred.discard(worker)
+
     def condemn(self, worker: str) -> None:
         """A worker that is to be killed: nothing it says counts any more."""
         self._heard.pop(worker, None)
@@ -116,6 +126,7 @@ class Assignments:
         self._nodes.pop(worker, None)
         self._gone.add(worker)
         self._condemned.discard(worker)
+        self._barred.discard(worker)
 
     def put_first(self, number: int) -> None:
         """A new trial, for whoever asks next."""

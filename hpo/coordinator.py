@@ -60,7 +60,7 @@ OVERTIME_SECONDS = 5.0
 
 
 class Coordinator:
-    """See the module's docstring. Methods may be called again with the same arguments.
+    """See the module's docstring. Methods but `said` may be called again with the same arguments.
 
     Args:
         stage: of a study that is frozen.
@@ -182,11 +182,39 @@ class Coordinator:
         if self._holds(number, lease):
             append_bounded(self.folder.output(number), output, MAX_BYTES)
 
-    @locked
-    def store_lost(self, lost: StoreLost) -> None:
-        """Stops the study: without their checkpoints trials can neither begin nor end."""
-        hint = "mend that and run the study again: nothing that was recorded is lost"
-        self.fail(StudyFailed(lost.message, f"{lost.hint}; {hint}" if lost.hint else hint))
+    @writes(otherwise=False)
+    def store_lost(self, worker: str, lost: StoreLost) -> bool:
+        """Takes a trial back from a worker that cannot use the store for checkpoints.
+
+        The study stops if nobody else can either: without their checkpoints trials can neither
+        begin nor end. One node that has lost its way to the store costs only its own work,
+        and a trial whose checkpoint no worker gets there or back costs itself.
+
+        Returns:
+            Whether the worker waits until it can, and asks for a trial then.
+        """
+        with self.mutex:
+            self._hear(worker)
+            alone = not self._assignments.bar(worker)
+        store = self._stage.checkpoints.store
+        try:
+            if store is not None and not alone:
+                store.check()  # may take its time: others are not kept waiting for that
+        except StoreLost as here:
+            alone, lost = True, here
+        with self.mutex:
+            number = self._take_back(worker)
+            if alone:
+                hint = "mend that and run the study again: nothing that was recorded is lost"
+                self.fail(StudyFailed(lost.message, f"{lost.hint}; {hint}" if lost.hint else hint))
+                return False
+            if number is not None:
+                self._count_loss(number, f"could not use the store ({lost.message})")
+            if (node := self._assignments.node_of(worker)) is not None:
+                with suppress(OSError):
+                    line = f"node {node} waits for the store for checkpoints: {lost.message}\n"
+                    append_bounded(self.folder.log, line.encode(), MAX_BYTES)
+            return not self._over() and not self.progress().done
 
     @locked
     @writes(otherwise=None)
@@ -349,6 +377,7 @@ class Coordinator:
     def _hand_out(self, worker: str) -> tuple[TrialSpec | None, Future[Proposal | None] | None]:
         """A trial that waits, or else the draw of a new one, or neither."""
         gone = not self._hear(worker)
+        self._assignments.unbar(worker)
         self._take_back(worker)
         self._look_at_budget()
         if self._over() or gone or self._enough():

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from types import TracebackType
 
 from hpo.coordinator import Coordinator
-from hpo.errors import HpoError, StudyFailed
+from hpo.errors import HpoError, StudyFailed, last_line
 from hpo.execute import inline
 from hpo.execute.worker import Setup
 from hpo.stage import Stage
@@ -81,7 +81,7 @@ class Engine:
             if isinstance(error, HpoError):  # ours, raised in the coordinator's process
                 raise
             raise StudyFailed(
-                f"Ray failed: {str(error).strip().splitlines()[-1][:200]}",
+                f"Ray failed: {last_line(error)[:200]}",
                 "run the study again to continue it: nothing that finished is lost",
             ) from error
         finally:

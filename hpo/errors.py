@@ -59,6 +59,20 @@ class StudyFailed(HpoError):
     exit_code = 1
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, cut after its first line; its type where it says nothing."""
+    return _lines(error)[0]
+
+
+def last_line(error: BaseException) -> str:
+    """The same for the last line, where errors that hold a traceback say what it comes to."""
+    return _lines(error)[-1]
+
+
+def _lines(error: BaseException) -> list[str]:
+    return str(error).strip().splitlines() or [type(error).__name__]
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class Place:
     """Where something stands in a text file; line and column count from 1."""

@@ -14,7 +14,7 @@ from hpo import checkpoints as stores
 from hpo import studyfile
 from hpo.differences import differences
 from hpo.errors import InputError, Place, StudyConflict
-from hpo.files import write_atomically
+from hpo.files import read_bounded, write_atomically
 from hpo.home import Home, StudyFolder
 from hpo.records import (
     Json,
@@ -32,6 +32,9 @@ from hpo.search.record import Record
 from hpo.space import Document, OutsideSpace, extension, locate
 from hpo.spec import Spec, read_spec, write_spec
 from hpo.studyfile import Study, StudyFile
+
+MAX_KNOWN_BYTES = 1 << 30
+"""With every trial of the studies that this one builds on."""
 
 
 def freeze(
@@ -189,7 +192,7 @@ def read_known(folder: StudyFolder) -> Known:
     """What the study knew before its first trial."""
     path = folder.root / read_spec(folder).known
     try:
-        return Known.model_validate_json(path.read_bytes())
+        return Known.model_validate_json(read_bounded(path, MAX_KNOWN_BYTES))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read: {error}", "put it back from a copy of the study's folder"

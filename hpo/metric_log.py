@@ -13,7 +13,11 @@ import os
 from pathlib import Path
 
 from hpo.errors import InputError
+from hpo.files import read_bounded
 from hpo.records import Report
+
+MAX_BYTES = 1 << 29
+"""Of one trial's reports: more than a million of them."""
 
 
 def append(path: Path, report: Report) -> None:
@@ -67,12 +71,17 @@ def read(path: Path) -> list[Report]:
     """All reports, by step; none if the trial has not reported.
 
     Raises:
-        InputError: a line that is whole is no report.
+        InputError: a line that is whole is no report, or the file is too large.
     """
     try:
-        text = path.read_bytes()
+        text = read_bounded(path, MAX_BYTES)
     except FileNotFoundError:
         return []
+    except ValueError as error:
+        raise InputError(
+            f"{path} cannot be read: {error}",
+            "put the file back from a copy; report less often, or fewer metrics",
+        ) from None
     by_step: dict[int, Report] = {}
     for number, line in enumerate(text[: text.rfind(b"\n") + 1].splitlines(), start=1):
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -72,6 +74,10 @@ class Shown:
         self._publishers[stage] = publisher
         publisher.start()
 
+    def leave(self, stage: StageName) -> None:
+        """Asks the stage's coordinator once more, and then never again: it is about to end."""
+        self._feeds[stage].rest()
+
     def refresh(self) -> None:
         """Has the study's page written anew."""
         if "search" in self._publishers:
@@ -130,33 +136,57 @@ class Shown:
 
 
 class _Feed:
-    """What changes in a stage, whichever coordinator hands it out now."""
+    """What changes in a stage, whichever coordinator hands it out now.
+
+    Nobody may ask a coordinator whose Ray cluster is gone: Ray ends the process that does.
+    """
 
     def __init__(self, coordinator: Followed) -> None:
-        self._now = self._asked = coordinator
+        self._now: Followed = coordinator
+        self._asked: Followed = coordinator
+        self._how_far = coordinator.progress()
+        self._asking = threading.RLock()
 
     def turn_to(self, coordinator: Followed) -> None:
-        self._now = coordinator
+        with self._asking:
+            self._now = coordinator
+
+    def rest(self) -> None:
+        with self._asking:
+            still = _Still([], self._how_far)
+            with suppress(Exception):  # it may have died; what was heard of before is published
+                version, trials = self._now.changes(0)
+                still = _Still(trials, self._now.progress(), version)
+            if self._asked is self._now:
+                self._asked = still  # which goes on counting
+            self._now = still
 
     def changes(self, since: int) -> tuple[int, list[TrialRecord]]:
-        coordinator = self._now
-        if coordinator is not self._asked:  # which counts anew
-            self._asked, since = coordinator, 0
-        return coordinator.changes(since)
+        with self._asking:
+            coordinator = self._now
+            if coordinator is not self._asked:  # which counts anew
+                self._asked, since = coordinator, 0
+            return coordinator.changes(since)
 
     def progress(self) -> Progress:
-        return self._now.progress()
+        with self._asking:
+            return self._now.progress()
 
 
 @dataclass(frozen=True)
 class _Still:
-    """A stage that nobody works on."""
+    """A stage that nobody works on.
+
+    Args:
+        version: the number for whoever has seen all of it; see `Coordinator.changes`.
+    """
 
     trials: list[TrialRecord]
     how_far: Progress
+    version: int = 1
 
     def changes(self, since: int) -> tuple[int, list[TrialRecord]]:
-        return 1, [] if since else self.trials
+        return self.version, [] if since >= self.version else self.trials
 
     def progress(self) -> Progress:
         return self.how_far

@@ -103,6 +103,6 @@ def load_study(name: str, home: str | Path | Home | None = None) -> StudyResult:
         spent=spent + spent_there,
         ended_by=limits.reached(spent),
         folder=folder.root,
-        url=None,
+        url="hpo ui" if file.tracking.uri == "default" else None,
         trouble=None,
     )

@@ -56,12 +56,16 @@ class Runner:
             StudyFailed: it cannot go on.
         """
         with self.engine.coordinating(self.study, stage) as (coordinator, execute):
-            self.shown.follow(coordinator.progress().stage, coordinator)
-            if coordinator.work_left():
-                with watch(coordinator, self.seen):
-                    execute()
-            progress = coordinator.progress()
-            if progress.failure is not None:
-                raise progress.failure
-            _, trials = coordinator.changes(0)
+            name = coordinator.progress().stage
+            self.shown.follow(name, coordinator)
+            try:
+                if coordinator.work_left():
+                    with watch(coordinator, self.seen):
+                        execute()
+                progress = coordinator.progress()
+                if progress.failure is not None:
+                    raise progress.failure
+                _, trials = coordinator.changes(0)
+            finally:
+                self.shown.leave(name)
         return Worked(trials, progress)

@@ -8,13 +8,14 @@ from pathlib import Path
 from pydantic import Field, ValidationError
 
 from hpo.errors import InputError
-from hpo.files import write_atomically
+from hpo.files import read_bounded, write_atomically
 from hpo.home import StudyFolder
 from hpo.records import StageName
 from hpo.settings import Settings
 from hpo.studyfile import StudyFile
 
 SCHEMA = 3
+MAX_BYTES = 1 << 24
 
 
 class Spec(Settings):
@@ -54,13 +55,13 @@ def find_spec(folder: StudyFolder) -> Spec | None:
         InputError: it is damaged, or another version wrote it.
     """
     try:
-        found = json.loads(folder.spec.read_text(encoding="utf-8"))
+        found = json.loads(read_bounded(folder.spec, MAX_BYTES))
         schema = found["schema"]
         if schema == SCHEMA:
             return Spec.model_validate(found)
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         why = f"{type(error).__name__}: {error}"
         if isinstance(error, ValidationError):
             first = error.errors()[0]

@@ -337,3 +337,18 @@ def test_a_warm_start_from_another_objective_is_refused(freeze, home):
     freeze(name="earlier", objective={"metric": "gap"})
     with pytest.raises(InputError, match="has another objective"):
         freeze(search=SEARCH | {"warm_start": ["earlier"]})
+
+
+def test_a_study_on_disk_that_is_too_large_is_refused(freeze, home, monkeypatch):
+    freeze()
+    folder = home.study("toy")
+    monkeypatch.setattr("hpo.spec.MAX_BYTES", folder.spec.stat().st_size - 1)
+    with pytest.raises(InputError, match=r"spec.json is damaged: .*at most"):
+        frozen.settings(folder)
+
+
+def test_what_a_study_knew_that_is_too_large_is_refused(freeze, home, monkeypatch):
+    freeze()
+    monkeypatch.setattr(frozen, "MAX_KNOWN_BYTES", 1)
+    with pytest.raises(InputError, match=r"cannot be read: it must have at most 1 bytes"):
+        frozen.read_known(home.study("toy"))

@@ -88,3 +88,10 @@ def test_damage_is_an_error_with_its_place(path, line):
         file.write(line + "\n")
     with pytest.raises(InputError, match=r"metrics\.jsonl:2: .*damaged"):
         metric_log.read(path)
+
+
+def test_a_log_that_is_too_large_is_refused(path, monkeypatch):
+    metric_log.append(path, report(1))
+    monkeypatch.setattr(metric_log, "MAX_BYTES", path.stat().st_size - 1)
+    with pytest.raises(InputError, match=r"metrics.jsonl cannot be read: it must have at most"):
+        metric_log.read(path)

@@ -6,10 +6,11 @@ from collections import Counter
 
 import pytest
 
+from hpo import frozen, studyfile, track
 from hpo.coordinator import Coordinator
 from hpo.errors import StudyConflict
 from hpo.lock import FileLock
-from hpo.publishing import sync
+from hpo.publishing import Shown, sync
 from hpo.records import Outcome, State
 from hpo.result import load_study
 from hpo.stage import Search
@@ -44,6 +45,38 @@ def test_a_study_that_runs_is_not_for_sync(write_study, home):
     with pytest.raises(StudyConflict, match="is running the study 'toy'"):
         sync("toy", home)
     lock.release()
+
+
+class Ending:
+    """A coordinator whose Ray cluster ends at some moment."""
+
+    def __init__(self, coordinator):
+        self._coordinator = coordinator
+        self.gone = False
+        self.asked_too_late = []
+
+    def __getattr__(self, name):
+        if self.gone:
+            self.asked_too_late.append(name)
+        return getattr(self._coordinator, name)
+
+
+def test_a_coordinator_that_has_ended_is_not_asked_again(write_study, home):
+    loaded = studyfile.load(write_study(tracking={"uri": "default"}))
+    run(loaded, inline=True, home=home)
+    folder = home.study("toy")
+    coordinator = Ending(Coordinator(Search(folder)))
+    card = frozen.card(loaded, frozen.study_id(folder))
+    with Shown(loaded, card, folder, home) as shown:
+        shown.follow("search", coordinator)
+        shown.leave("search")
+        coordinator.gone = True
+        shown.refresh()
+        shown.ending = track.Ending.DONE
+    coordinator.close()
+    assert shown.trouble is None
+    assert coordinator.asked_too_late == ["close"]
+    assert published(home.tracking_uri) == Counter(range(8))
 
 
 def test_what_a_study_has_spent_and_why_it_ended_is_read_from_its_record(write_study, home):

@@ -7,7 +7,7 @@ before the trial begins and saved there while it runs.
 
 from __future__ import annotations
 
-from hpo.checkpoints.base import Checkpoints, Saved, StoreLost, Working
+from hpo.checkpoints.base import Checkpoints, Saved, Store, StoreLost, Working
 from hpo.checkpoints.in_place import InPlace
 from hpo.checkpoints.place import DEFAULT, place_mistake
 from hpo.checkpoints.stored import Stored
@@ -17,6 +17,7 @@ __all__ = [
     "DEFAULT",
     "Checkpoints",
     "Saved",
+    "Store",
     "StoreLost",
     "Working",
     "open_checkpoints",

@@ -7,18 +7,15 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from hpo.errors import HpoError
+from hpo.checkpoints.lost import StoreLost
+from hpo.checkpoints.store import Store
 from hpo.records import Saved, TrialSpec
 
-__all__ = ["Checkpoints", "Note", "Saved", "StoreLost", "Working"]
+__all__ = ["Checkpoints", "Note", "Saved", "Store", "StoreLost", "Working"]
 
 Note = Callable[[Saved], bool]
 """Has the coordinator note what was saved; false if the trial has gone to another worker, so that
 this one's work is void."""
-
-
-class StoreLost(HpoError):
-    """A store did not do what was asked of it, for longer than a run has patience."""
 
 
 class Working(ABC):
@@ -48,8 +45,13 @@ class Checkpoints(ABC):
 
     @property
     @abstractmethod
+    def store(self) -> Store | None:
+        """The store that they go to; `None`: they stay in the study's folder, on one machine."""
+
+    @property
     def is_shared(self) -> bool:
         """Whether workers on any node can use it."""
+        return self.store is not None
 
     # -- a worker's side, on any node ----------------------------------------------------------
 
@@ -60,10 +62,6 @@ class Checkpoints(ABC):
         Raises:
             StoreLost: the store does not give it.
         """
-
-    @abstractmethod
-    def sees(self, mark: str) -> str:
-        """Why this process cannot use the store in which `mark` was put; empty if it can."""
 
     # -- where the record is -------------------------------------------------------------------
 
@@ -102,14 +100,3 @@ class Checkpoints(ABC):
     @abstractmethod
     def close(self) -> None:
         """Waits for what is being removed."""
-
-    @abstractmethod
-    def put_mark(self) -> str:
-        """Puts something in the store that others look for.
-
-        Raises:
-            StoreLost: the store cannot be written from here.
-        """
-
-    @abstractmethod
-    def remove_mark(self, mark: str) -> None: ...

@@ -31,17 +31,14 @@ class InPlace(Checkpoints):
     study: StudyFolder
 
     @property
-    def is_shared(self) -> bool:
-        return False
+    def store(self) -> None:
+        return None
 
     @contextmanager
     def open(self, spec: TrialSpec, note: Note) -> Iterator[Working]:
         folder = self.study.checkpoint(spec.number)
         folder.mkdir(parents=True, exist_ok=True)
         yield _Folder(folder)
-
-    def sees(self, mark: str) -> str:
-        return ""
 
     def local(self, number: int) -> Path:
         return self.study.checkpoint(number)
@@ -60,9 +57,3 @@ class InPlace(Checkpoints):
 
     def close(self) -> None:
         """Nothing is on its way."""
-
-    def put_mark(self) -> str:
-        return ""
-
-    def remove_mark(self, mark: str) -> None:
-        """There is none."""

@@ -21,6 +21,7 @@ from hpo.checkpoints import transfer
 from hpo.checkpoints.base import Checkpoints, Note, StoreLost, Working
 from hpo.checkpoints.remover import Remover
 from hpo.checkpoints.scratch import scratch_folder
+from hpo.checkpoints.store import Store
 from hpo.errors import InputError
 from hpo.files import write_atomically
 from hpo.home import StudyFolder
@@ -37,8 +38,8 @@ SAVE_SHARE = 0.1
 READ_PATIENCE_S = 600.0
 """How long a store may be away when a trial cannot begin, or a result cannot be read, without."""
 
-PROBE_PATIENCE_S = 10.0
-"""The same before the first trial, when somebody waits for an answer."""
+CLEAR_PATIENCE_S = 10.0
+"""The same when a study is to be made anew and somebody waits for it."""
 
 
 class _Uploading(Working):
@@ -101,8 +102,8 @@ class Stored(Checkpoints):
         return Stored, (self.root, self.study)
 
     @property
-    def is_shared(self) -> bool:
-        return True
+    def store(self) -> Store:
+        return Store(self.root)
 
     @contextmanager
     def open(self, spec: TrialSpec, note: Note) -> Iterator[Working]:
@@ -113,15 +114,6 @@ class Stored(Checkpoints):
                 shutil.rmtree(folder)
                 folder.mkdir()
             yield _Uploading(folder, root, spec.saved, note)
-
-    def sees(self, mark: str) -> str:
-        try:
-            found = transfer.persistently(
-                lambda: transfer.read_text(f"{self.root}/{mark}"), PROBE_PATIENCE_S, "not there"
-            )
-        except StoreLost as lost:
-            return lost.message
-        return "" if found == mark else "something else is there"
 
     def local(self, number: int) -> Path:
         folder, saved = self.study.checkpoint(number), self.saved(number)
@@ -169,25 +161,12 @@ class Stored(Checkpoints):
     def clear(self) -> None:
         transfer.persistently(
             lambda: transfer.remove(self.root),
-            PROBE_PATIENCE_S,
+            CLEAR_PATIENCE_S,
             f"the checkpoints in {self.root} cannot be removed",
         )
 
     def close(self) -> None:
         self._remover.close()
-
-    def put_mark(self) -> str:
-        mark = f"mark-{uuid.uuid4().hex}"
-        transfer.persistently(
-            lambda: transfer.write_text(f"{self.root}/{mark}", mark),
-            PROBE_PATIENCE_S,
-            f"the store for checkpoints, {self.root}, cannot be written",
-        )
-        return mark
-
-    def remove_mark(self, mark: str) -> None:
-        with suppress(Exception):
-            transfer.remove(f"{self.root}/{mark}")
 
     def _download(self, number: int, saved: Saved, folder: Path) -> bool:
         """Whether all of it is still there."""

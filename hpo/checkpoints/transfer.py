@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -10,16 +11,24 @@ from typing import TypeVar
 
 from upath import UPath
 
-from hpo.checkpoints.base import StoreLost
+from hpo.checkpoints.lost import StoreLost
+
+log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 
+MAX_BYTES = 1 << 36
+
 Content = dict[str, tuple[int, int]]
 """The files below a folder by path: when each was changed, in nanoseconds, and its size in bytes.
 """
+
+
+class TooLarge(Exception):
+    """More than what is copied to and from a store."""
 
 
 def content(folder: Path) -> Content:
@@ -37,7 +46,12 @@ def content(folder: Path) -> Content:
 
 
 def upload(folder: Path, files: Sequence[str], to: str) -> None:
-    """Copies files below a folder to a place in a store."""
+    """Copies files below a folder to a place in a store.
+
+    Raises:
+        TooLarge: together they have more than `MAX_BYTES`.
+    """
+    check_size(sum((folder / name).stat().st_size for name in files))
     target = UPath(to)
     for name in files:
         path = target / name
@@ -47,11 +61,26 @@ def upload(folder: Path, files: Sequence[str], to: str) -> None:
 
 
 def download(source: str, files: Sequence[str], folder: Path) -> None:
-    """Copies files back."""
-    for name in files:
-        path = UPath(source) / name
+    """Copies files back.
+
+    Raises:
+        TooLarge: together they have more than `MAX_BYTES`; none of that is copied.
+    """
+    paths = {name: UPath(source) / name for name in files}
+    check_size(sum(path.fs.size(path.path) or 0 for path in paths.values()))
+    for name, path in paths.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         path.fs.get_file(path.path, str(folder / name))
+
+
+def check_size(size: int) -> None:
+    """Refuses a checkpoint that would fill the disks of whoever goes on with it.
+
+    Raises:
+        TooLarge: it has more than `MAX_BYTES`.
+    """
+    if size > MAX_BYTES:
+        raise TooLarge(f"a checkpoint must have at most {MAX_BYTES} bytes, got {size}")
 
 
 def remove(place: str) -> None:
@@ -84,7 +113,7 @@ def persistently(action: Callable[[], R], patience_seconds: float, what: str) ->
     """Does something that may fail for a while, again and again.
 
     Raises:
-        StoreLost: it still failed when patience was over.
+        StoreLost: it still failed when patience was over, or in a way that does not pass.
     """
     deadline = time.monotonic() + patience_seconds
     pause = FIRST_PAUSE_S
@@ -92,14 +121,21 @@ def persistently(action: Callable[[], R], patience_seconds: float, what: str) ->
         try:
             return action()
         except Exception as error:  # each store has errors of its own
-            if time.monotonic() + pause > deadline:
+            why = f"{what}: {type(error).__name__}: {str(error).strip()[:300]}"
+            if isinstance(error, _LASTING) or time.monotonic() + pause > deadline:
                 raise StoreLost(
-                    f"{what}: {type(error).__name__}: {str(error).strip()[:300]}",
+                    why,
                     "see that every node reaches the store and has its credentials"
                     " (AWS_..., GOOGLE_APPLICATION_CREDENTIALS), then run the study again",
                 ) from error
+            if pause == FIRST_PAUSE_S:
+                log.warning("%s; trying again for %.0f s", why, patience_seconds)
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
+
+_LASTING = (FileNotFoundError, PermissionError, ImportError, TooLarge)
+"""No bucket, no such object, no right to it, no package for it, or too much: what waiting does not
+mend."""
 
 _WITH_FOLDERS = ("", "file", "local")

@@ -101,10 +101,10 @@ def _say_up(found: Up) -> None:
             out.print(f"  {line}", style="yellow", markup=False)
     out.print(f"studies side by side: {found.service.options.studies}")
     out.print(f"MLflow: {found.tracking.url}", markup=False)
-    joining = f", for hpo up --join {found.service.address}" if found.service.address else ""
+    joining = f", for hpo up --join {found.service.address}" if found.service.ray else ""
     out.print(f"Ray: {found.service.jobs}{joining}", markup=False)
     if found.going_on:
-        out.print(f"waiting for their turn again: {', '.join(found.going_on)}", markup=False)
+        out.print(f"waiting for their turn: {', '.join(found.going_on)}", markup=False)
 
 
 @app.command()
@@ -207,10 +207,8 @@ def stop(name: NameArgument) -> None:
 def resume(name: NameArgument) -> None:
     """Let a study go on that was stopped or has failed."""
     from hpo.service import control
-    from hpo.service.submit import running
 
-    home = Home.default()
-    control.resume(name, home, running(home))
+    control.resume(name, Home.default())
     out.print(f"study {name} waits for its turn; hpo watch {name} shows it", markup=False)
 
 

@@ -12,8 +12,8 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from hpo.checkpoints import Checkpoints, StoreLost
-from hpo.errors import ResourceError
+from hpo.checkpoints import Checkpoints, Store, StoreLost
+from hpo.errors import ResourceError, first_line
 from hpo.execute.settings import ResourceSettings
 
 log = logging.getLogger(__name__)
@@ -104,8 +104,8 @@ def check(settings: ResourceSettings, checkpoints: Checkpoints) -> None:
                 raise
             log.info("waiting for room: %s", error.message)
             time.sleep(LOOK_S)
-    if checkpoints.is_shared:
-        _check_store(others, checkpoints)
+    if checkpoints.store is not None:
+        _check_store(others, checkpoints.store)
 
 
 def count_workers(settings: ResourceSettings, nodes: Sequence[Node]) -> int:
@@ -140,9 +140,9 @@ def count_workers(settings: ResourceSettings, nodes: Sequence[Node]) -> int:
     return wanted
 
 
-def _check_store(others: Sequence[Node], checkpoints: Checkpoints) -> None:
+def _check_store(others: Sequence[Node], store: Store) -> None:
     try:
-        mark = checkpoints.put_mark()
+        mark = store.put_mark()
     except StoreLost as lost:
         raise ResourceError(lost.message, lost.hint) from None
     look = ray.remote(num_cpus=0, max_retries=0)(_look)
@@ -150,14 +150,14 @@ def _check_store(others: Sequence[Node], checkpoints: Checkpoints) -> None:
         asked = {
             node.name: look.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False)
-            ).remote(checkpoints, mark)
+            ).remote(store, mark)
             for node in others
         }
         for name, answer in asked.items():
             try:
                 wrong = ray.get(answer, timeout=PROBE_S)
             except (RayError, TimeoutError) as error:
-                wrong = f"it does not answer: {str(error).strip().splitlines()[0]}"
+                wrong = f"it does not answer: {first_line(error)}"
             if wrong:
                 raise ResourceError(
                     f"the node {name} cannot use the store for checkpoints: {wrong}",
@@ -165,11 +165,11 @@ def _check_store(others: Sequence[Node], checkpoints: Checkpoints) -> None:
                     " credentials in the environment that the node was started with",
                 )
     finally:
-        checkpoints.remove_mark(mark)
+        store.remove_mark(mark)
 
 
-def _look(checkpoints: Checkpoints, mark: str) -> str:
-    return checkpoints.sees(mark)
+def _look(store: Store, mark: str) -> str:
+    return store.sees(mark)
 
 
 def _names(nodes: Sequence[Node]) -> str:

@@ -101,7 +101,7 @@ def start_coordinator(kind: type[C], stage: Any) -> C:
     """Starts the coordinator as an actor; what comes back behaves like the coordinator itself.
 
     It runs on this node, where the home folder is. It is restarted from the record when its process
-    dies, and calls in flight are sent again.
+    dies, and calls in flight are sent again, but for what a trial says.
     """
 
     class Restartable(kind):  # type: ignore[misc, valid-type]
@@ -109,7 +109,7 @@ def start_coordinator(kind: type[C], stage: Any) -> C:
             again = ray.get_runtime_context().was_current_actor_reconstructed
             super().__init__(stage, again=again)
 
-    # Workers that wait for a draw have a thread of their own: reports go on meanwhile.
+    # What takes its time has a thread of its own: reports go on meanwhile.
     actor = (
         ray.remote(concurrency_groups={_ASKING: 1})(Restartable)  # type: ignore[call-overload]
         .options(
@@ -125,6 +125,12 @@ def start_coordinator(kind: type[C], stage: Any) -> C:
 
 _ASKING = "asking"
 
+_SLOW = ("next_trial", "store_lost")
+"""What waits for a draw, or for a store."""
+
+_ONCE = ("said",)
+"""What would be there twice if it were sent again; nobody misses a second of what a trial says."""
+
 
 class Remote:
     """Calls an actor's methods as if it were here."""
@@ -136,8 +142,10 @@ class Remote:
         if name.startswith("__"):
             raise AttributeError(name)
         method = getattr(self._actor, name)
-        if name == "next_trial":
+        if name in _SLOW:
             method = method.options(concurrency_group=_ASKING)
+        if name in _ONCE:
+            method = method.options(max_task_retries=0)
         return lambda *args, **kwargs: ray.get(method.remote(*args, **kwargs))
 
     def __reduce__(self) -> tuple[type[Remote], tuple[Any]]:

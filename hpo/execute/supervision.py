@@ -10,6 +10,7 @@ from typing import Any
 import ray
 from ray import tune
 
+from hpo.errors import first_line
 from hpo.execute import nodes
 from hpo.execute.worker import Supervised
 
@@ -74,7 +75,7 @@ class Workers(tune.Callback):
                     if actor is not None:
                         ray.kill(actor)
             except Exception as error:  # the coordinator is being started again, for example
-                log.info("workers could not be looked after: %s", str(error).splitlines()[0])
+                log.info("workers could not be looked after: %s", first_line(error))
 
 
 class Over(tune.Stopper):

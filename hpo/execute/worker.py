@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import traceback as tracebacks
 from asyncio import CancelledError
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,8 @@ from hpo.trainable import Trainable, Trial, TrialStopped, check_metrics
 
 
 class Channel(Protocol):
-    """A worker's side of the coordinator. Every call may be repeated without harm."""
+    """A worker's side of the coordinator. All calls but `said` may be repeated without
+    harm."""
 
     def began(self, worker: str, node: str) -> None:
         """A worker has begun on some node."""
@@ -40,8 +42,9 @@ class Channel(Protocol):
     def said(self, number: int, lease: str, output: bytes) -> None:
         """Keeps what a trial has printed on a node that does not see the study's folder."""
 
-    def store_lost(self, lost: StoreLost) -> None:
-        """Stops the study: its trials can neither begin nor end."""
+    def store_lost(self, worker: str, lost: StoreLost) -> bool:
+        """Takes a trial back from a worker that cannot use the store for checkpoints; whether it
+        waits until it can."""
 
     def finish(self, number: int, lease: str, outcome: Outcome) -> None: ...
 
@@ -98,6 +101,9 @@ class Setup:
 PAUSE_PATIENCE_S = 60.0
 """How long a store may be away when a trial pauses; somebody waits for the study to stop."""
 
+STORE_LOOK_S = 10.0
+"""Between two looks of a worker that waits for the store."""
+
 END_PATIENCE_S = 600.0
 """How long a store may be away when a trial is complete; all its work would be lost."""
 
@@ -112,13 +118,35 @@ def work(setup: Setup, trainable: Trainable, channel: Channel, worker: str) -> N
     with _heartbeat(setup, channel, worker, held), _memory(setup, channel, held):
         while spec := channel.next_trial(worker):
             held[:] = [spec]
-            with _output(setup, spec, channel):
-                outcome = run_trial(setup, trainable, spec, channel)
-            if outcome is not None:
-                channel.finish(spec.number, spec.lease, outcome)
-            held.clear()
+            try:
+                with _output(setup, spec, channel):
+                    outcome = run_trial(setup, trainable, spec, channel)
+            except StoreLost as lost:
+                held.clear()
+                _wait_for_store(setup, channel, worker, lost)
+            else:
+                if outcome is not None:
+                    channel.finish(spec.number, spec.lease, outcome)
+                held.clear()
             if setup.isolate:
                 return
+
+
+def _wait_for_store(setup: Setup, channel: Channel, worker: str, lost: StoreLost) -> None:
+    """Returns when the store can be used from here again, or nothing is left to do with it.
+
+    A worker that ended instead would be replaced by another on the same node, over and over.
+    """
+    store = setup.checkpoints.store
+    assert store is not None, "what is in the study's folder does not get lost"
+    while channel.store_lost(worker, lost):
+        time.sleep(STORE_LOOK_S)
+        try:
+            store.check()
+        except StoreLost as still:
+            lost = still
+        else:
+            return
 
 
 def run_trial(
@@ -130,6 +158,7 @@ def run_trial(
 
     Raises:
         ChannelLost: the coordinator did not answer; that is no outcome, the trial runs again.
+        StoreLost: the same for the store for checkpoints.
     """
 
     def note(saved: Saved) -> bool:
@@ -138,17 +167,13 @@ def run_trial(
         except Exception as error:
             raise ChannelLost from error
 
-    try:
-        with setup.checkpoints.open(spec, note) as working:
-            outcome = _run(setup, trainable, spec, channel, working)
-            if outcome is None:
-                working.save(PAUSE_PATIENCE_S)
-            elif outcome.state is State.COMPLETE:
-                working.save(END_PATIENCE_S)
-            return outcome
-    except StoreLost as lost:
-        channel.store_lost(lost)
-        return None
+    with setup.checkpoints.open(spec, note) as working:
+        outcome = _run(setup, trainable, spec, channel, working)
+        if outcome is None:
+            working.save(PAUSE_PATIENCE_S)
+        elif outcome.state is State.COMPLETE:
+            working.save(END_PATIENCE_S)
+        return outcome
 
 
 def _run(

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from hpo import trainable as trainables
 from hpo.errors import InputError
-from hpo.files import write_atomically
+from hpo.files import read_bounded, write_atomically
 from hpo.final.plan import Entry
 from hpo.home import Home, StudyFolder
 from hpo.records import Json, Objective, Objectives
@@ -18,6 +18,9 @@ from hpo.repeated import Repeated
 from hpo.report.words import metrics_line
 from hpo.settings import Settings
 from hpo.space import typed
+
+MAX_BYTES = 1 << 26
+"""Of what is kept of the best trials; with several objectives they may be many."""
 
 _NUMBERS = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=True, ser_json_inf_nan="strings")
 
@@ -196,7 +199,7 @@ def read_kept(folder: StudyFolder) -> Kept | None:
     """`None` while no trial is complete, or if the file is damaged: it is only a copy of what the
     record knows, and the next run writes it anew."""
     try:
-        return Kept.model_validate_json(folder.best.read_text(encoding="utf-8"))
+        return Kept.model_validate_json(read_bounded(folder.best, MAX_BYTES))
     except (FileNotFoundError, ValueError):
         return None
 

@@ -56,8 +56,7 @@ def markdown(
         parts.append("No trial is complete yet.")
     elif len(summary.objectives) == 1:
         test = (tests or {}).get(summary.best[0].number, {})
-        title = "Best" if final is None else "Best in the search"
-        parts += _best(summary, ranges or {}, test, title)
+        parts += _best(summary, ranges or {}, test, won=final is None)
     else:
         parts += _front(summary, tests or {})
     if summary.best and name:
@@ -119,9 +118,10 @@ def _winner(final: KeptFinal, objective: Objective) -> list[str]:
 
 
 def _best(
-    summary: Summary, ranges: Mapping[str, Range], test: Mapping[str, float], title: str
+    summary: Summary, ranges: Mapping[str, Range], test: Mapping[str, float], won: bool
 ) -> list[str]:
     metric, best = summary.objectives[0].metric, summary.best[0]
+    title = "Best" if won else "Best in the search"
     parts = [f"## {title}: trial {best.number}, {_code(metric)} {digits(best.value)}"]
     if test:
         parts.append(f"On the test set, looked at only after the search: {_values(test)}.")
@@ -131,7 +131,8 @@ def _best(
         for name, within in sorted(ranges.items())
         if at_edge(best.params.get(name), within)
     ]
-    parts.append(f"```yaml\n{yaml(best.config)}```")
+    if won:  # otherwise the winner's config stands above
+        parts.append(f"```yaml\n{yaml(best.config)}```")
     parts.append(f"## Top {len(summary.top)}")
     parts.append(_trials(summary.top, summary.objectives))
     return parts

@@ -54,6 +54,8 @@ def status(result: Any, standing: Any = None) -> Iterator[RenderableType]:
     for reason, times in failures.most_common(3):
         yield Text(f"failed {times}x: {reason}", style="yellow")
     yield Text(f"files: {os.path.relpath(result.folder)}")
+    if result.url:
+        yield Text(f"look at it: {result.url}")
     if standing is not None and standing.page:
         yield Text(f"look at it: {standing.page}")
 

@@ -27,8 +27,9 @@ ANSWER_S = 10.0
 def adopt(home: Home, ray: str, tracking: str, artifacts: str | None) -> Up:
     """Waits for both, and goes on with the studies that were queued or running.
 
-    Must be called on the machine of the cluster's head, with Ray's token in `RAY_AUTH_TOKEN` and
-    MLflow's user in `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`.
+    Must be called on the machine of the cluster's head, with its HOST:PORT in `RAY_ADDRESS` (where
+    KubeRay puts it), Ray's token in `RAY_AUTH_TOKEN`, and MLflow's user in
+    `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`.
 
     Args:
         ray: the URL of the head's job API.
@@ -48,12 +49,16 @@ def adopt(home: Home, ray: str, tracking: str, artifacts: str | None) -> Up:
         before = folder.read()
         if before is not None and before.ray is not None and before.is_up:
             raise InputError(f"a service of its own is up on {home.root}", "hpo down comes first")
-        folder.keep_token(_secret("RAY_AUTH_TOKEN", "the cluster's token"))
-        _secret("MLFLOW_TRACKING_PASSWORD", "that of MLFLOW_TRACKING_USERNAME")
+        address = _told("RAY_ADDRESS", "the HOST:PORT of the cluster's head")
+        folder.keep_token(_told("RAY_AUTH_TOKEN", "the cluster's token"))
+        _told("MLFLOW_TRACKING_PASSWORD", "that of MLFLOW_TRACKING_USERNAME")
         _refuse_open(f"{tracking}/api/2.0/mlflow/experiments/get?experiment_id=0", "MLflow")
         _refuse_open(f"{ray}/api/jobs/", "Ray")
         service = Service(
-            options=Options(artifacts=artifacts, secured=True), ray=None, address="", jobs=ray
+            options=Options(artifacts=artifacts, secured=True),
+            ray=None,
+            address=address,
+            jobs=ray,
         )
         slots = _slots(Jobs(service, home))
         options = service.options.model_copy(update={"studies": slots})
@@ -68,7 +73,7 @@ def adopt(home: Home, ray: str, tracking: str, artifacts: str | None) -> Up:
         return Up(service, server, was_up=False, going_on=tuple(names))
 
 
-def _secret(variable: str, what: str) -> str:
+def _told(variable: str, what: str) -> str:
     value = os.environ.get(variable, "")
     if not value:
         raise InputError(f"{variable} is not set", f"it must hold {what}")

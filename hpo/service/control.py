@@ -13,7 +13,7 @@ from hpo.errors import HpoError, InputError
 from hpo.home import Home
 from hpo.service.jobs import Jobs
 from hpo.service.queue import Place, Queue
-from hpo.service.state import Service
+from hpo.service.submit import running
 
 STOP_TIMEOUT_S = 600.0
 """For trials to reach their next report."""
@@ -60,7 +60,8 @@ def stop_running(names: Sequence[str], home: Home) -> None:
         time.sleep(0.1)
         left = [name for name in left if queue.driver(name) is not None]
     for name in names:  # also of one whose driver has died without a word
-        queue.stopped(name)
+        if name not in left:
+            queue.stopped(name)
     if left:
         raise HpoError(
             f"{', '.join(left)}: still running after {STOP_TIMEOUT_S:.0f} s, since a trial has not"
@@ -69,21 +70,21 @@ def stop_running(names: Sequence[str], home: Home) -> None:
         )
 
 
-def resume(name: str, home: Home, service: Service) -> None:
+def resume(name: str, home: Home) -> None:
     """Has a study wait for its turn again; it goes on where it was.
 
     Raises:
-        InputError: it was never submitted, it is running, or it has finished.
+        InputError: it was never submitted, it is running, it has finished, or no service is up.
     """
     queue = Queue(home)
     entry = queue.entry(name)
     if entry is None:
-        home.study(name)
         raise InputError(f"study {name!r} was never submitted", "hpo submit STUDY does that")
     if entry.place is Place.ENDED and not entry.failure:
         raise InputError(
             f"study {name!r} has finished",
             "hpo submit STUDY --trials N, with a larger number, continues it",
         )
-    if queue.put(name, entry.priority):
-        Jobs(service, home).hand_in_driver()
+    service = running(home)
+    queue.put(name, entry.priority)
+    Jobs(service, home).hand_in_driver()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from hpo.errors import HpoError
 from hpo.home import Home
@@ -35,16 +36,10 @@ def down(home: Home, say: Callable[[str], None] = lambda line: None) -> bool:
         service, tracking, node = folder.read(), home_server.read(home), folder.read_node()
         ended = False
         if service is not None:
-            folder.closing.touch()
-            names = Queue(home).running()
-            if names:
-                say(f"stopping {', '.join(names)}; running trials pause at their next report")
-            try:
-                stop_running(names, home)
-            except HpoError as error:
-                say(str(error))
-            ended = service.ray is None or stop(service.ray, folder.log("ray"), PATIENCE_S)
-            folder.state.unlink(missing_ok=True)
+            with _closing(folder):
+                _stop_studies(home, say)
+                ended = service.ray is None or stop(service.ray, folder.log("ray"), PATIENCE_S)
+                folder.state.unlink(missing_ok=True)
         if tracking is not None:
             if tracking.process is not None:
                 ended |= stop(tracking.process, folder.log("mlflow"), PATIENCE_S)
@@ -53,3 +48,25 @@ def down(home: Home, say: Callable[[str], None] = lambda line: None) -> bool:
             ended |= stop(node.ray, folder.log("node"), PATIENCE_S)
             folder.node.unlink(missing_ok=True)
         return ended
+
+
+@contextmanager
+def _closing(folder: ServiceFolder) -> Iterator[None]:
+    """No study is begun meanwhile, nor once the service is down; but if this is cut short, the
+    service is as it was."""
+    folder.closing.touch()
+    try:
+        yield
+    except BaseException:
+        folder.closing.unlink(missing_ok=True)
+        raise
+
+
+def _stop_studies(home: Home, say: Callable[[str], None]) -> None:
+    names = Queue(home).running()
+    if names:
+        say(f"stopping {', '.join(names)}; running trials pause at their next report")
+    try:
+        stop_running(names, home)
+    except HpoError as error:
+        say(str(error))

@@ -28,8 +28,10 @@ class Jobs:
         self._service = service
         self._home = home
 
-    def hand_in_driver(self) -> str:
-        """One more driver, for the queue of those that wait for a slot; returns its job.
+    def hand_in_driver(self) -> None:
+        """One more driver, for the queue of those that wait for a slot.
+
+        One too many does no harm: it finds nothing waiting, and ends.
 
         Raises:
             HpoError: Ray does not take it.
@@ -48,9 +50,8 @@ class Jobs:
         except (OSError, ValueError) as error:
             raise HpoError(
                 f"Ray at {self._service.jobs} does not take the study: {error}",
-                "it waits in the queue; once hpo down and hpo up are done, it is its turn",
+                "it waits in the queue and has its turn after the next hpo up",
             ) from error
-        return job
 
     def is_answering(self) -> bool:
         try:

@@ -61,8 +61,10 @@ def stop(process: Process, log: Path, patience_seconds: float) -> bool:
     found = process.find()
     family = list(_family(process, log))
     if found is not None:
-        family += [found, *found.children(recursive=True)]
-        found.terminate()
+        family.append(found)
+        with suppress(psutil.NoSuchProcess):  # it may end by itself at any moment
+            family += found.children(recursive=True)
+            found.terminate()
         psutil.wait_procs([found], patience_seconds)
     for how in ("terminate", "kill"):
         left = [each for each in family if each.is_running()]
@@ -71,6 +73,18 @@ def stop(process: Process, log: Path, patience_seconds: float) -> bool:
                 getattr(each, how)()
         psutil.wait_procs(left, GRACE_S)
     return bool(family)
+
+
+def listens(process: Process, port: int) -> bool:
+    """Whether it is this process, or one that it started, that answers at a port."""
+    found = process.find()
+    family = [found, *found.children(recursive=True)] if found is not None else []
+    for each in family:
+        with suppress(psutil.Error):
+            for connection in each.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                    return True
+    return False
 
 
 def _family(process: Process, log: Path) -> Iterator[psutil.Process]:

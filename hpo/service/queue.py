@@ -2,11 +2,13 @@
 
 Ray keeps the queue of drivers: each waits for a slot. Every study that is submitted hands in one
 driver; the driver that gets a slot takes the study that is next *then*, so that what is urgent
-goes first though it came last. A driver that finds nothing waiting ends.
+goes first though it came last. A driver that finds nothing waiting ends, so that there may be more
+drivers than studies, but never fewer.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -16,15 +18,20 @@ from typing import Literal
 import psutil
 
 from hpo.errors import InputError
-from hpo.files import write_atomically
+from hpo.files import read_bounded, write_atomically
 from hpo.home import Home, StudyFolder
 from hpo.lock import FileLock
 from hpo.process import Process
 from hpo.service.state import ServiceFolder
 from hpo.settings import Settings
 
+log = logging.getLogger(__name__)
+
 LOCK_WAIT_S = 30.0
 """Whoever submits a large folder holds the queue while it is copied."""
+
+MAX_BYTES = 1 << 20
+"""Of an entry, which is a few hundred, and the text of a failure."""
 
 
 class Place(StrEnum):
@@ -57,6 +64,13 @@ class Entry(Settings):
     driver: Process | None = None
     failure: str = ""
 
+    @property
+    def runner(self) -> psutil.Process | None:
+        """The process that runs it; `None` if none does."""
+        if self.place is not Place.RUNNING or self.driver is None:
+            return None
+        return self.driver.find()
+
 
 class Queue:
     """The submitted studies of a home. Every change is made under one lock, by whoever makes it."""
@@ -64,24 +78,29 @@ class Queue:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._folder = ServiceFolder.of(home)
+        self._told: set[str] = set()
 
     def entry(self, name: str) -> Entry | None:
-        """`None` for a study that was never submitted."""
+        """`None` for a study that was never submitted.
+
+        Raises:
+            InputError: it is damaged.
+        """
         path = self._home.study(name).queue
         try:
-            return Entry.model_validate_json(path.read_bytes())
+            return Entry.model_validate_json(read_bounded(path, MAX_BYTES))
         except FileNotFoundError:
             return None
         except ValueError as error:
             why = str(error).splitlines()[0]
-            raise InputError(f"{path} is damaged: {why}", "submit the study again") from None
+            raise InputError(
+                f"{path} is damaged: {why}", "remove it, and submit the study again"
+            ) from None
 
     def driver(self, name: str) -> psutil.Process | None:
         """The process that runs a study; `None` if none does."""
         entry = self.entry(name)
-        if entry is None or entry.place is not Place.RUNNING or entry.driver is None:
-            return None
-        return entry.driver.find()
+        return None if entry is None else entry.runner
 
     def waiting(self) -> list[str]:
         """The studies that wait, the next one first."""
@@ -90,8 +109,8 @@ class Queue:
 
     def running(self) -> list[str]:
         """The studies that run, those that were submitted first at the front."""
-        found = sorted((e.submitted, name) for name, e in self._entries(Place.RUNNING))
-        return [name for _, name in found if self.driver(name) is not None]
+        found = sorted((e.submitted, name) for name, e in self._entries(Place.RUNNING) if e.runner)
+        return [name for _, name in found]
 
     def put(
         self,
@@ -99,15 +118,12 @@ class Queue:
         priority: int,
         page: str | None = None,
         prepare: Callable[[], object] = lambda: None,
-    ) -> bool:
+    ) -> None:
         """Has a study wait; one that waits already gets the new priority.
 
         Args:
             page: by default, that of before.
             prepare: what is to be done before it may be taken, while it cannot be running.
-
-        Returns:
-            whether it needs a driver: it had none.
 
         Raises:
             InputError: it is running.
@@ -128,7 +144,6 @@ class Queue:
                 page=(before.page if before is not None else "") if page is None else page,
             )
             self._write(name, entry)
-            return not waits
 
     def take(self, job: str) -> StudyFolder | None:
         """The study that is next, which this process now runs; `None` if none is to be begun."""
@@ -172,8 +187,8 @@ class Queue:
     def interrupted(self) -> list[str]:
         """Puts back what ran when the service went down; the names of all that wait now."""
         with self._locked():
-            for name, _ in self._entries(Place.RUNNING):
-                if self.driver(name) is None:
+            for name, entry in self._entries(Place.RUNNING):
+                if entry.runner is None:
                     self._change(name, place=Place.QUEUED)
             return self.waiting()
 
@@ -193,8 +208,19 @@ class Queue:
         return max(1, each + (running.index(name) < over))
 
     def _entries(self, place: Place) -> list[tuple[str, Entry]]:
-        found = [(folder.name, self.entry(folder.name)) for folder in self._home.studies()]
-        return [(name, e) for name, e in found if e is not None and e.place is place]
+        """Without those that cannot be read: one damaged file is not to hold up all the others."""
+        found = []
+        for folder in self._home.studies():
+            try:
+                entry = self.entry(folder.name)
+            except (InputError, OSError) as error:
+                if folder.name not in self._told:
+                    self._told.add(folder.name)
+                    log.warning("study %s is left out of the queue: %s", folder.name, error)
+                continue
+            if entry is not None and entry.place is place:
+                found.append((folder.name, entry))
+        return found
 
     def _change(self, name: str, **changes: object) -> None:
         entry = self.entry(name)

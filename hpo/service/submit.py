@@ -66,8 +66,8 @@ def submit(
 
     page = page_of(study.file.tracking, home, study.name)
     priority = study.file.priority if priority is None else priority
-    if queue.put(study.name, priority, page or "", prepare):
-        Jobs(service, home).hand_in_driver()
+    queue.put(study.name, priority, page or "", prepare)
+    Jobs(service, home).hand_in_driver()
     waiting = queue.waiting()
     turn = waiting.index(study.name) + 1 if study.name in waiting else 1
     return Submitted(study.name, page, turn)

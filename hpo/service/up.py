@@ -6,20 +6,21 @@ import getpass
 import socket
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from hpo.errors import HpoError, InputError, StudyConflict
+from hpo.files import read_end
 from hpo.home import Home
 from hpo.lock import FileLock
 from hpo.process import Process
 from hpo.service import mlflow_server, ray_head
 from hpo.service.jobs import Jobs
 from hpo.service.options import Given, Options
-from hpo.service.processes import start, stop
+from hpo.service.processes import listens, start, stop
 from hpo.service.queue import Queue
 from hpo.service.state import Node, Service, ServiceFolder
 from hpo.track import home_server, server
@@ -29,6 +30,8 @@ START_TIMEOUT_S = 90.0
 
 PATIENCE_S = 30.0
 """How long processes have to end before they are killed. Studies have been stopped by then."""
+
+LOG_END_BYTES = 64 << 10
 
 RAY_PORT = 6379
 JOBS_PORT = 8265
@@ -43,7 +46,7 @@ class Up:
     Args:
         was_up: before it was asked for.
         differing: what was asked for and is otherwise, for people; only where it was up.
-        going_on: studies that wait for their turn again.
+        going_on: studies that wait for their turn.
     """
 
     service: Service
@@ -59,7 +62,8 @@ def up(home: Home, given: Given) -> Up:
     A service that ended without `hpo down` comes back with its options and on its ports.
 
     Raises:
-        InputError: what is asked for is refused, or another `hpo up` is at work.
+        InputError: what is asked for is refused, also because a part of the service is up and runs
+            otherwise, or another `hpo up` is at work.
         HpoError: a process did not start.
     """
     home.make()
@@ -67,15 +71,25 @@ def up(home: Home, given: Given) -> Up:
     folder.make()
     with folder.alone(), _turn():
         before, tracking = folder.read(), home_server.read(home)
+        differing = tuple(given.differing(before.options)) if before is not None else ()
         if before is not None and before.is_up and tracking is not None and tracking.is_up:
-            return Up(before, tracking, True, tuple(given.differing(before.options)))
+            names = _go_on(home, folder, before, Queue(home).waiting())
+            return Up(before, tracking, True, differing, names)
+        part = (before is not None and before.is_up) or (tracking is not None and tracking.is_up)
+        if part and differing:
+            raise InputError(
+                f"a part of the service is up, otherwise than asked for: {'; '.join(differing)}",
+                "leave that out, or hpo down comes first",
+            )
         options = given.over(before.options if before is not None else None)
         folder.make_token()
         began = None
-        if tracking is None or not tracking.is_up:
+        # How one runs that was left by an `hpo up` or `hpo down` cut short is not known.
+        if before is None or tracking is None or not tracking.is_up:
             tracking, began = _start_mlflow(home, folder, options, given, tracking)
         if before is not None and before.is_up:
-            return Up(before, tracking, False)
+            names = _go_on(home, folder, before, Queue(home).waiting())
+            return Up(before, tracking, False, going_on=names)
         if before is not None and before.ray is not None:
             stop(before.ray, folder.log("ray"), PATIENCE_S)  # what a crash has left of it
         try:
@@ -85,11 +99,19 @@ def up(home: Home, given: Given) -> Up:
                 stop(began, folder.log("mlflow"), PATIENCE_S)
             raise
         folder.write(service)
-        folder.closing.unlink(missing_ok=True)
-        names = Queue(home).interrupted()
-        for _ in names:
-            Jobs(service, home).hand_in_driver()
-        return Up(service, tracking, False, going_on=tuple(names))
+        names = _go_on(home, folder, service, Queue(home).interrupted())
+        return Up(service, tracking, False, going_on=names)
+
+
+def _go_on(
+    home: Home, folder: ServiceFolder, service: Service, names: Sequence[str]
+) -> tuple[str, ...]:
+    """Sees to it that studies are begun: that of an `hpo down` that was killed no mark is left, and
+    that every study that waits has a driver, though whoever put it there could not hand one in."""
+    folder.closing.unlink(missing_ok=True)
+    for _ in names:
+        Jobs(service, home).hand_in_driver()
+    return tuple(names)
 
 
 @contextmanager
@@ -157,15 +179,19 @@ def _start_mlflow(
     if before is not None and before.process is not None:
         stop(before.process, log, PATIENCE_S)  # what a crash has left of it
     port = _port(options.host, TRACKING_PORT, before.url if before is not None else None)
-    url = f"http://{options.host}:{port}"
     store = given.store or options.store
     process = start(
         mlflow_server.command(home, options.host, port, options.artifacts, password),
         mlflow_server.environment(home, folder, options.host, port, store, password),
         log,
     )
+    url = f"http://{options.host}:{port}"
     try:
         server.wait_until_it_answers(url, lambda: process.find() is not None, log, "MLflow")
+        if not listens(process, port):
+            raise HpoError(
+                f"another program took port {port} while MLflow started", "hpo up takes another one"
+            )
         if password is not None:
             mlflow_server.check_password(url, password, folder)
             home_server.write_password(home, password)
@@ -208,7 +234,7 @@ def _start_ray(
 def _wait_until_joined(node: Process, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and node.find() is not None:
-        if "Ray runtime started" in log.read_text(errors="replace"):
+        if "Ray runtime started" in read_end(log, LOG_END_BYTES):
             return
         time.sleep(0.2)
     stop(node, log, PATIENCE_S)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hpo.errors import InputError, first_line
 from hpo.lazy import lazy
 from hpo.records import Json
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import torch
 else:
     safetensors = lazy("safetensors.torch")
+
+MAX_BYTES = 1 << 36
 
 _FACTS = "facts"
 
@@ -37,10 +40,22 @@ def write(path: Path, tensors: Mapping[str, torch.Tensor], facts: Json) -> None:
 
 
 def read(path: Path) -> tuple[dict[str, torch.Tensor], Json]:
-    """Tensors, on the CPU, and facts of a file written by `write`."""
-    from safetensors import safe_open
+    """Tensors, on the CPU, and facts of a file written by `write`.
 
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
-        tensors = {name: file.get_tensor(name) for name in file.keys()}
-    return tensors, json.loads(metadata[_FACTS])
+    Raises:
+        InputError: it is damaged or larger than `MAX_BYTES`.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ValueError(f"it must have at most {MAX_BYTES} bytes")
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata()
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        return tensors, json.loads(metadata[_FACTS])
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged: {first_line(error)}",
+            "put it back from a copy, or remove it: the trial then starts over",
+        ) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
 import threading
 from pathlib import Path
@@ -14,7 +15,9 @@ from hpo.checkpoints import (
     Saved,
     StoreLost,
     open_checkpoints,
+    remover,
     scratch,
+    store,
     stored,
     transfer,
 )
@@ -119,10 +122,17 @@ class TestStored:
         assert Execution(checkpoints).run(a="3") == {}
         assert read(checkpoints.local(7)) == {"a": "3"}
 
+    def test_what_is_too_large_is_not_copied(self, checkpoints, monkeypatch):
+        Execution(checkpoints).run(a="123", b="456")
+        monkeypatch.setattr(transfer, "MAX_BYTES", 5)
+        with pytest.raises(StoreLost, match="at most 5 bytes, got 6"):
+            Execution(checkpoints).run()
+
     def test_a_mark_is_seen(self, checkpoints):
-        mark = checkpoints.put_mark()
-        assert checkpoints.sees(mark) == ""
-        checkpoints.remove_mark(mark)
+        mark = checkpoints.store.put_mark()
+        assert checkpoints.store.sees(mark) == ""
+        checkpoints.store.remove_mark(mark)
+        assert "FileNotFoundError" in checkpoints.store.sees(mark)
 
     def test_clear(self, checkpoints):
         Execution(checkpoints).run(state="1")
@@ -140,19 +150,18 @@ def objects(root: str, number: int = 7) -> list[str]:
     return [name[start:] for name in trial.fs.find(trial.path)]
 
 
-def test_a_folder_that_is_not_shared_is_noticed(home, tmp_path, monkeypatch):
-    monkeypatch.setattr(stored, "PROBE_PATIENCE_S", 0.0)
+def test_a_folder_that_is_not_shared_is_noticed(home, tmp_path):
     here = open_checkpoints(str(tmp_path / "here"), home.study("toy"), "toy-1")
     there = open_checkpoints(str(tmp_path / "there"), home.study("toy"), "toy-1")
-    assert "FileNotFoundError" in there.sees(here.put_mark())
+    assert "FileNotFoundError" in there.store.sees(here.store.put_mark())
 
 
 def test_a_store_that_cannot_be_written_is_told(home, tmp_path, monkeypatch):
-    monkeypatch.setattr(stored, "PROBE_PATIENCE_S", 0.0)
+    monkeypatch.setattr(store, "PATIENCE_S", 0.0)
     (tmp_path / "file").write_text("")
     checkpoints = open_checkpoints(str(tmp_path / "file"), home.study("toy"), "toy-1")
     with pytest.raises(StoreLost, match="cannot be written"):
-        checkpoints.put_mark()
+        checkpoints.store.put_mark()
     with pytest.raises(StoreLost, match="could not be saved"):
         with checkpoints.open(TrialSpec(0, {}, 0, ""), lambda saved: True) as working:
             (working.folder / "state").write_text("1")
@@ -184,6 +193,53 @@ def test_a_save_waits_for_a_store_that_comes_back(home, tmp_path):
         back.start()
         working.save(patience_seconds=60)
     assert len(objects(checkpoints.root, 0)) == 1
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError, PermissionError, ImportError])
+def test_what_waiting_does_not_mend_is_told_at_once(error):
+    asked = []
+
+    def refused() -> None:
+        asked.append(1)
+        raise error("no")
+
+    with pytest.raises(StoreLost, match=f"not saved: {error.__name__}: no"):
+        transfer.persistently(refused, 600, "not saved")
+    assert asked == [1]
+
+
+def test_what_may_pass_is_tried_again_and_told_once(caplog):
+    caplog.set_level(logging.WARNING, transfer.__name__)
+    answers = iter([OSError("busy"), OSError("busy"), "here"])
+
+    def busy() -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert transfer.persistently(busy, 600, "not saved") == "here"
+    assert [record.message for record in caplog.records] == [
+        "not saved: OSError: busy; trying again for 600 s"
+    ]
+
+
+def test_what_a_store_did_not_remove_is_removed_later(tmp_path, monkeypatch):
+    monkeypatch.setattr(remover, "AGAIN_S", 0.0)
+    real, away, removed = transfer.remove, [True], []
+
+    def remove(place: str) -> None:
+        if away.pop() if away else False:
+            raise OSError("away")
+        real(place)
+
+    monkeypatch.setattr(transfer, "remove", remove)
+    cleaner = remover.Remover()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        cleaner.remove(str(tmp_path / name), lambda name=name: removed.append(name))
+    cleaner.close()
+    assert removed == ["a", "b"] and not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["../../out", "/etc/passwd"])

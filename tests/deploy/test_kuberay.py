@@ -174,3 +174,9 @@ def test_the_version_of_ray_is_one_that_the_project_takes():
     import ray
 
     assert cluster()["spec"]["rayVersion"] == ray.__version__
+
+
+def test_a_study_always_finds_a_node():
+    # Workers are counted by the nodes that are there: where there are none, none are asked for.
+    for group in cluster()["spec"]["workerGroupSpecs"]:
+        assert 1 <= group["minReplicas"] <= group["replicas"] <= group["maxReplicas"]

@@ -122,7 +122,8 @@ def test_why_it_ended_and_what_the_tracker_lacks() -> None:
 def test_a_study_that_is_stopped_before_a_trial_is_complete() -> None:
     stopped = study(done=False, spent=Spending())
     assert said(status.status(stopped)) == (
-        "study toy: stopped; no trials\nno trial is complete yet\nfiles: somewhere"
+        "study toy: stopped; no trials\nno trial is complete yet\nfiles: somewhere\n"
+        "look at it: hpo ui"
     )
 
 

@@ -224,6 +224,13 @@ def test_a_study_that_is_not_there_names_those_that_are(keep, home):
         kept_of("../toy", home)
 
 
+def test_a_file_that_is_too_large_is_not_read(keep, home, monkeypatch):
+    keep()
+    monkeypatch.setattr("hpo.report.kept.MAX_BYTES", home.study("toy").best.stat().st_size - 1)
+    with pytest.raises(InputError, match=r"best\.json is damaged"):
+        kept_of("toy", home)
+
+
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", '{"study": "toy"}', '{"schema_version": 3}', "\x00", "null"]
 )

@@ -28,6 +28,7 @@ def ours(others: Site, tmp_path_factory: pytest.TempPathFactory) -> Site:
     """A home that knows the two secrets, as a pod's environment has them."""
     ours = Site(tmp_path_factory.mktemp("ours"))
     ours.environment = {
+        "RAY_ADDRESS": others.service.address,
         "RAY_AUTH_TOKEN": ServiceFolder.of(others.home).token.read_text(),
         "MLFLOW_TRACKING_USERNAME": "admin",
         "MLFLOW_TRACKING_PASSWORD": PASSWORD,
@@ -41,11 +42,10 @@ def addresses(others: Site) -> tuple[str, str, str, str]:
     return "--ray", others.service.jobs, "--tracking", server.url
 
 
-def test_it_is_refused_without_the_secrets(others, ours):
-    said = ours.hpo("up", *addresses(others), code=2, RAY_AUTH_TOKEN="")
-    assert "RAY_AUTH_TOKEN is not set" in said
-    said = ours.hpo("up", *addresses(others), code=2, MLFLOW_TRACKING_PASSWORD="")
-    assert "MLFLOW_TRACKING_PASSWORD is not set" in said
+def test_it_is_refused_without_the_address_and_the_secrets(others, ours):
+    for variable in ("RAY_ADDRESS", "RAY_AUTH_TOKEN", "MLFLOW_TRACKING_PASSWORD"):
+        said = ours.hpo("up", *addresses(others), code=2, **{variable: ""})
+        assert f"{variable} is not set" in said
 
 
 def test_the_rest_is_not_ours_to_decide(others, ours):

@@ -9,7 +9,7 @@ import pytest
 
 from hpo.errors import InputError
 from hpo.home import Home
-from hpo.service.queue import Place, Queue
+from hpo.service.queue import MAX_BYTES, Place, Queue
 from hpo.service.state import ServiceFolder
 
 
@@ -29,18 +29,23 @@ def taken(home: Home) -> list[str]:
     return names
 
 
+def taken_by_one_that_dies(queue: Queue) -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        pool.apply(Queue.take, [queue, "job"])
+
+
 def test_higher_priority_goes_first_then_the_oldest(home: Home) -> None:
     queue = Queue(home)
     for name, priority in (("c", 0), ("a", 0), ("d", 5), ("b", -1)):
-        assert queue.put(name, priority)
+        queue.put(name, priority)
     assert taken(home) == ["d", "c", "a", "b"]
     assert queue.entry("d").job == "job-0" and queue.entry("d").place is Place.RUNNING
 
 
-def test_one_that_waits_needs_no_second_driver_and_keeps_its_turn(home: Home) -> None:
+def test_one_that_waits_and_is_put_in_again_keeps_its_turn(home: Home) -> None:
     queue = Queue(home)
-    assert queue.put("a", 0) and queue.put("b", 0)
-    assert not queue.put("a", 0)
+    for name in ("a", "b", "a"):
+        queue.put(name, 0)
     assert taken(home) == ["a", "b"]
 
 
@@ -52,7 +57,8 @@ def test_one_that_runs_cannot_be_put_in_again(home: Home) -> None:
         queue.put("a", 3, prepare=lambda: pytest.fail("it must not be touched"))
     queue.leave("a", Place.ENDED, "no trial is complete")
     assert queue.entry("a").failure == "no trial is complete"
-    assert queue.put("a", 3) and queue.entry("a").failure == ""
+    queue.put("a", 3)
+    assert queue.entry("a").failure == ""
 
 
 def test_a_stopped_one_is_passed_over(home: Home) -> None:
@@ -67,12 +73,14 @@ def test_a_stopped_one_is_passed_over(home: Home) -> None:
 
 def test_what_ran_when_the_service_went_down_waits_again(home: Home) -> None:
     queue = Queue(home)
-    for name in ("a", "b", "c"):
+    for name in ("a", "b", "c", "d"):
         queue.put(name, 0)
+    taken_by_one_that_dies(queue)
     queue.take("job")
-    queue.leave("b", Place.STOPPED)
-    assert queue.interrupted() == ["a", "c"]
-    assert taken(home) == ["a", "c"]
+    queue.withdraw("c")
+    assert queue.interrupted() == ["a", "d"]
+    assert queue.running() == ["b"]
+    assert taken(home) == ["a", "d"]
 
 
 def test_drivers_at_once_never_take_the_same(home: Home) -> None:
@@ -86,10 +94,22 @@ def test_drivers_at_once_never_take_the_same(home: Home) -> None:
     assert sorted(name for each in found for name in each) == sorted(names)
 
 
-def test_a_damaged_entry_is_told(home: Home) -> None:
-    home.study("a").queue.write_text("{")
+@pytest.mark.parametrize("text", ["{", " " * (MAX_BYTES + 1)])
+def test_a_damaged_entry_is_told_and_holds_up_no_other(
+    home: Home, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = Queue(home)
+    for name in ("a", "b", "c"):
+        queue.put(name, 0)
+    home.study("a").queue.write_text(text)
     with pytest.raises(InputError, match=r"queue\.json is damaged"):
-        Queue(home).entry("a")
+        queue.entry("a")
+    assert taken(home) == ["b", "c"] and queue.share("b", 4) == 2
+    assert queue.interrupted() == []
+    assert len([r for r in caplog.records if "a is left out of the queue" in r.getMessage()]) >= 1
+    before = len(caplog.records)
+    queue.waiting()
+    assert len(caplog.records) == before, "once is enough"
 
 
 def test_nothing_is_begun_while_the_service_goes_down(home: Home) -> None:
@@ -105,11 +125,11 @@ def test_nothing_is_begun_while_the_service_goes_down(home: Home) -> None:
 def test_one_whose_driver_has_died_can_be_put_in_again(home: Home) -> None:
     queue = Queue(home)
     queue.put("a", 0)
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        pool.apply(Queue.take, [queue, "job"])
+    taken_by_one_that_dies(queue)
     assert queue.entry("a").place is Place.RUNNING and queue.driver("a") is None
     assert queue.running() == []
-    assert queue.put("a", 0)
+    queue.put("a", 0)
+    assert taken(home) == ["a"]
 
 
 def test_what_cannot_be_prepared_does_not_wait(home: Home) -> None:

@@ -176,7 +176,7 @@ def test_up_goes_on_after_a_crash(up: Site) -> None:
     assert up.state("crash") == "interrupted"
     assert "start it: hpo up" in up.hpo("submit", up.write("other"), code=2)
     said = up.hpo("up")
-    assert "waiting for their turn again: crash, next" in said
+    assert "waiting for their turn: crash, next" in said
     assert "studies side by side: 1" in said
     until(lambda: len(up.begun("crash")) > len(before), "crash goes on")
     assert up.begun("crash")[len(before)]["from"] > 0
@@ -201,7 +201,7 @@ def test_two_slots_run_two_studies_each_with_its_share(up: Site) -> None:
     if cpus < 2:
         pytest.skip("one CPU has room for one worker")
     said = up.hpo("up", "--studies", 2)
-    assert "waiting for their turn again: next" in said
+    assert "waiting for their turn: next" in said
 
     def workers(name: str) -> int:
         seen = snapshot.read(up.home.study(name))

@@ -325,6 +325,18 @@ def test_a_study_made_anew_under_the_same_name_is_another(place: Place, made: An
     assert place.reopen().start(dataclasses.replace(made.card, id="other")) == frozenset()
 
 
+def test_a_study_that_is_forgotten_is_gone_and_others_stay(place: Place, made: Any) -> None:
+    assert place.reopen().forget(made.card.id) == 0
+    tracker = place.reopen()
+    tracker.start(made.card)
+    for number in (0, 1):
+        tracker.publish(TrialPage(made.trial(number), made.reports(number)))
+    assert place.reopen().forget("other") == 0
+    assert place.reopen().forget(made.card.id) == 3
+    assert place.reopen().forget(made.card.id) == 0
+    assert place.reopen().start(made.card) == frozenset()
+
+
 def test_a_wiped_store_is_noticed_and_filled_again(place: Place, made: Any) -> None:
     tracker = place.reopen()
     tracker.start(made.card)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support import expected_conditions as expected
-from selenium.webdriver.support.ui import WebDriverWait
 
 from hpo.errors import InputError
 from hpo.home import Home
@@ -23,78 +24,94 @@ from hpo.report.summary import summarize
 from hpo.track import Ending, MlflowTracker, TrialPage
 from hpo.track.ui import serve
 
-CHROMIUM = Path("/usr/bin/chromium")
+
+def screenshots() -> Any:
+    """The script that takes the pictures in the docs: they show what is tested here."""
+    path = Path(__file__).parents[2] / "docs" / "screenshots.py"
+    spec = importlib.util.spec_from_file_location("screenshots", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["screenshots"] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for flag in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "window-size=1500,1000",
-        f"user-data-dir={tmp_path / 'profile'}",
-    ):
-        options.add_argument(f"--{flag}")
-    driver = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
-    yield driver
-    driver.quit()
+def visitor() -> Iterator[Any]:
+    tools = screenshots()
+    if not tools.CHROMIUM.exists():
+        pytest.skip(f"{tools.CHROMIUM} is not installed")
+    with tools.browser("1500,1000") as driver:
+        yield tools.Visitor(driver)
 
 
-def test_a_study_is_found_with_its_trials_nested(
-    browser: webdriver.Chrome, home: Home, made: Any, free_port: int, tmp_path: Path
-) -> None:
+STATES = [State.COMPLETE, State.PRUNED, State.DIVERGED, State.COMPLETE, State.FAILED]
+BEST = "digits-000003 0.25"
+
+
+@pytest.fixture
+def shown(home: Home, made: Any) -> Home:
+    """A home in whose MLflow there is a study with its final stage and its report."""
+    card = dataclasses.replace(made.card, data={"train": "0123456789abcdef"})
     tracker = MlflowTracker(home.tracking_uri, "digits", home.artifacts)
-    tracker.start(made.card)
-    trials = [made.trial(n, State.PRUNED if n % 3 else State.COMPLETE) for n in range(5)]
+    tracker.start(card)
+    trials = [made.trial(number, state) for number, state in enumerate(STATES)]
     for trial in trials:
         tracker.publish(TrialPage(trial, made.reports(trial.number)))
+    final = MlflowTracker(home.tracking_uri, "digits", home.artifacts)
+    final.start(dataclasses.replace(card, stage="final"))
+    for number in range(4):
+        labels = {"candidate": f"{3 * (number % 2):06d}", "repeat": str(number // 2)}
+        final.publish(TrialPage(made.trial(number), made.reports(number), labels=labels))
     report = home.study("digits").report
-    summary = summarize(trials, made.card.objectives)
-    text = markdown(summary, total=5)
+    summary = summarize(trials, card.objectives)
+    text = markdown(summary, name="digits", total=5, over=True)
     write_report(trials, summary, text, None, {}, report)
-    tracker.study_page(study_page(summary, text, report))
+    tracker.study_page(dataclasses.replace(study_page(summary, text, report), final=True))
     tracker.finish(Ending.DONE)
+    return home
 
-    with serve(home, port=free_port) as ui:
-        wait = WebDriverWait(browser, 30)
 
-        def link(text: str) -> Any:
-            return wait.until(expected.element_to_be_clickable((By.LINK_TEXT, text)))
+def test_people_get_from_the_experiments_to_the_best_trial_and_its_curve(
+    visitor: Any, shown: Home, free_port: int
+) -> None:
+    with serve(shown, port=free_port) as ui:
+        visitor.enter(ui.page, "digits")
+        columns = visitor.table(BEST)
+        assert {"hpo.outcome", "hpo.steps", "val_error", "optimizer.lr"} <= set(columns)
+        rows = [line for line in visitor.text().splitlines() if line.startswith("digits-0")]
+        assert rows == [
+            BEST,
+            "digits-000000 0.28",
+            "digits-000004 failed",
+            "digits-000002 diverged",
+            "digits-000001 pruned",
+        ], "the best first, the final stage not among them, and how each ended is seen"
+        assert visitor.curves("val_error") == rows
+        text = visitor.study("5 of 5 trials")
+        assert "Best: trial 3" in text and "hpo promote digits" in text
+        page = visitor.driver.current_url
+        visitor.follow("final stage")
+        visitor.see("Group: 000003")
+        visitor.see("digits-final-000003")
+        visitor.driver.get(page)
+        visitor.unfold()
+        visitor.follow("Trials, best first")
+        assert visitor.trial(BEST, "val_error") == [BEST]
+        assert visitor.errors() == []
 
-        browser.get(ui.page)
-        link("digits").click()
-        wait.until(lambda b: "/experiments/" in b.current_url)
-        experiment = browser.current_url.partition("/experiments/")[2].split("/")[0].split("?")[0]
-        browser.get(f"{ui.url}/#/experiments/{experiment}/runs?workflowType=machine_learning")
-        link("digits")
-        assert not browser.find_elements(By.LINK_TEXT, "digits-000004")
-        expander = (By.CSS_SELECTOR, "[data-component-id*='runnamecellrenderer']")
-        wait.until(expected.element_to_be_clickable(expander)).click()
-        for trial in trials:
-            link(f"digits-{trial.number:06d}")
-        browser.save_screenshot(str(tmp_path / "runs.png"))
 
-        wait.until(expected.element_to_be_clickable((By.LINK_TEXT, "digits-000000")))
-        runs = browser.find_elements(By.LINK_TEXT, "digits")
-        runs[-1].click()
-        wait.until(lambda b: "/runs/" in b.current_url)
-        wait.until(lambda b: "5 of 5 trials" in b.find_element(By.TAG_NAME, "body").text)
-        browser.save_screenshot(str(tmp_path / "study.png"))
-        browser.get(browser.current_url.split("?")[0] + "/artifacts/optimization_history.html")
-        wait.until(expected.frame_to_be_available_and_switch_to_it((By.TAG_NAME, "iframe")))
-        wait.until(lambda b: "best so far" in b.find_element(By.TAG_NAME, "body").text)
-        browser.switch_to.default_content()
-        browser.save_screenshot(str(tmp_path / "plot.png"))
+def test_a_studys_report_is_among_what_its_page_leads_to(
+    visitor: Any, shown: Home, free_port: int
+) -> None:
+    with serve(shown, port=free_port) as ui:
+        visitor.enter(ui.page, "digits")
+        visitor.study("5 of 5 trials")
+        visitor.follow("report")
+        visitor.click(By.XPATH, "//*[text()='optimization_history.html']")
+        frame = (By.TAG_NAME, "iframe")
+        visitor.wait.until(expected.frame_to_be_available_and_switch_to_it(frame))
+        visitor.see("best so far")
 
 
 def test_stopping_ends_the_server_and_its_children(home: Home, free_port: int) -> None:
@@ -117,3 +134,9 @@ def test_a_taken_port_is_refused_and_a_free_one_named(home: Home) -> None:
 def test_a_home_without_a_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="run a study first"):
         serve(Home(tmp_path))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "::1"])
+def test_others_are_not_let_in(home: Home, host: str) -> None:
+    with pytest.raises(InputError, match="hpo up --host"):
+        serve(home, host)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 from train_helpers import Run, config
 
 from hpo.errors import HpoError, InputError
+from hpo.train import checkpoint
 from hpo.train.builtin import trainer
 from hpo.train.data import load
 
@@ -153,3 +155,18 @@ def test_the_fingerprint_notices_a_changed_value(tmp_path):
     np.savez(tmp_path / "data.npz", x=x, y=y)
     after = trainer.fingerprint(config(data=data), tmp_path)
     assert sum(before[name] != after[name] for name in before) == 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "other", "large"])
+def test_weights_that_are_damaged_are_refused(tmp_path, monkeypatch, damage):
+    chosen, trial = config(), Run(tmp_path).trial()
+    trainer.run(chosen, trial)
+    weights = trainer.weights(chosen, trial)
+    if damage == "cut":
+        weights.write_bytes(weights.read_bytes()[:-1])
+    elif damage == "other":
+        save_file({"x": torch.zeros(1)}, weights)
+    else:
+        monkeypatch.setattr(checkpoint, "MAX_BYTES", weights.stat().st_size - 1)
+    with pytest.raises(InputError, match="is damaged"):
+        trainer.model(chosen, weights, tmp_path)
