@@ -36,7 +36,7 @@ LAYERS = [
         *("hpo.records", "hpo.home", "hpo.metric_log", "hpo.seeds", "hpo.settings"),
         *("hpo.assignments", "hpo.budget", "hpo.endings", "hpo.guards", "hpo.ledger"),
         *("hpo.limits", "hpo.process", "hpo.progress", "hpo.urls", "hpo.snapshot"),
-        *("hpo.final_settings", "hpo.formats", "hpo.repeated", "hpo.run_lock"),
+        *("hpo.final_settings", "hpo.formats", "hpo.opener", "hpo.repeated", "hpo.run_lock"),
         *("hpo.differences", "hpo.files", "hpo.lock", "hpo.lazy", "hpo.errors"),
     ],
 ]
