@@ -16,8 +16,9 @@ $(BIN)/.installed: pyproject.toml
 demo: install
 	$(BIN)/hpo run studies/digits.yaml
 
+# Two processes on what may be two cores: a pool of threads in each would be in the other's way.
 test: install
-	$(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

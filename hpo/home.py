@@ -136,6 +136,11 @@ class Home:
         return f"sqlite:///{self.root / 'mlflow.db'}"
 
     @property
+    def service(self) -> Path:
+        """A folder of what is known of its service; nobody else may look inside."""
+        return self.root / "service"
+
+    @property
     def artifacts(self) -> Path:
         return self.root / "artifacts"
 

@@ -1,10 +1,19 @@
-"""Addresses with a secret in them, which are not to be written down."""
+"""Addresses: with a secret in them, which are not to be written down, and of this machine alone."""
 
 from __future__ import annotations
 
+import ipaddress
 from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 _SECRETS = {"password", "sslpassword"}
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on `host`, a name or an IP address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def holds_password(url: str) -> bool:

@@ -12,6 +12,9 @@ from hpo.home import StudyFolder
 LOOK_S = 0.3
 """Between two looks at a log that is followed."""
 
+PIECE = 64 << 10
+"""Characters read at once."""
+
 
 def files(folder: StudyFolder, trial: int | None) -> list[Path]:
     """The logs to show, in their order.
@@ -48,7 +51,7 @@ def follow(path: Path, is_over: Callable[[], bool]) -> Iterator[str]:
     with path.open(encoding="utf-8", errors="replace") as file:
         last = False
         while True:
-            if text := file.read():
+            if text := file.read(PIECE):
                 yield text
             elif last:
                 return

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
-import os
+import secrets
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 from hpo.errors import InputError
+from hpo.files import write_private
 from hpo.home import Home
-from hpo.service.options import is_loopback
 from hpo.service.state import ServiceFolder
 from hpo.track import server
 from hpo.track.home_server import ADMIN
@@ -33,17 +33,12 @@ def environment(
     password: str | None,
 ) -> dict[str, str]:
     """What the server is told beside its command line."""
-    told = {
-        **server.ENVIRONMENT,
-        **server.store(_with_driver(store) if store else home.tracking_uri),
-        # Exact: another name that leads here is a page in somebody's browser asking on its behalf.
-        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(_names(host, port)),
-    }
+    told = server.environment(host, port, _with_driver(store) if store else home.tracking_uri)
     if password:
         told |= {
             "MLFLOW_AUTH_CONFIG_PATH": str(_write_config(folder)),
             "MLFLOW_AUTH_ADMIN_PASSWORD": password,
-            "MLFLOW_FLASK_SERVER_SECRET_KEY": folder.token.read_text(),
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32),
         }
     return told
 
@@ -72,11 +67,6 @@ def check_password(url: str, password: str, folder: ServiceFolder) -> None:
     )
 
 
-def _names(host: str, port: int) -> list[str]:
-    names = [host, "localhost"] if is_loopback(host) else [host]
-    return [f"{name}:{port}" for name in dict.fromkeys(names)]
-
-
 def _with_driver(store: str) -> str:
     """Named with the driver that this project installs."""
     scheme, _, rest = store.partition("://")
@@ -92,9 +82,7 @@ def _write_config(folder: ServiceFolder) -> Path:
         f"database_uri = sqlite:///{_users(folder)}\n"
         f"admin_username = {ADMIN}\n"
     )
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
+    write_private(path, text)
     return path
 
 

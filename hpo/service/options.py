@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +9,11 @@ from pathlib import Path
 
 from pydantic import Field
 
-from hpo.checkpoints import DEFAULT
+from hpo.checkpoints import DEFAULT, place_mistake
 from hpo.errors import InputError
+from hpo.service import ray_head
 from hpo.settings import Settings
-from hpo.urls import holds_password, without_password
+from hpo.urls import holds_password, is_loopback, without_password
 
 LOOPBACK = "127.0.0.1"
 
@@ -28,7 +28,8 @@ class Options(Settings):
         studies: how many may run side by side.
         host: the address to listen on.
         store: MLflow's database, without its password; `None`: SQLite in the home folder.
-        artifacts: where MLflow keeps files: a folder or a URI; `None`: in the home folder.
+        artifacts: where MLflow keeps files, and checkpoints go below `checkpoints/` unless it is a
+            folder: a place as in a study file's `checkpoints`; `None`: in the home folder.
         secured: whether MLflow asks for a user and a password.
     """
 
@@ -111,11 +112,9 @@ def check_url(option: str, url: str | None, variable: str) -> None:
         )
 
 
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def is_for_others(host: str) -> bool:
+    """Whether a service on `host` can be reached from other machines."""
+    return not is_loopback(ray_head.listens_on(host))
 
 
 def _check(options: Options, password: str | None) -> None:
@@ -124,14 +123,32 @@ def _check(options: Options, password: str | None) -> None:
             f"--host must be one address of this machine, got {options.host!r}, which means all",
             "name the one by which the others reach it",
         )
-    if not is_loopback(options.host) and not options.secured:
+    if ":" in options.host:
+        raise InputError(
+            f"--host must be an IPv4 address or a name, got {options.host!r}",
+            f"{LOOPBACK}, or the IPv4 address by which the others reach this machine",
+        )
+    if options.artifacts is not None:
+        check_place(options.artifacts)
+    if is_for_others(options.host) and not options.secured:
         raise InputError(
             f"to listen on {options.host} is to let others in, and MLflow would not ask who they"
-            " are",
+            f" are; but for {LOOPBACK} Ray listens on all addresses",
             f"set HPO_ADMIN_PASSWORD, the password of its user 'admin', or stay on {LOOPBACK}",
         )
     if password is not None and len(password) < MIN_PASSWORD:
         raise InputError(f"the admin password must have at least {MIN_PASSWORD} characters")
+
+
+def check_place(artifacts: str) -> None:
+    """Refuses what checkpoints cannot be kept in either.
+
+    Raises:
+        InputError: it is such a place, or has credentials in it.
+    """
+    mistake = place_mistake(artifacts)
+    if mistake is not None:
+        raise InputError(f"--artifacts {mistake}")
 
 
 def secret_store() -> str | None:
@@ -146,6 +163,6 @@ def admin_password(host: str | None, ask: Callable[[], str] | None) -> str | Non
         ask: `None` where there is nobody to ask.
     """
     known = os.environ.get("HPO_ADMIN_PASSWORD") or None
-    if known is None and host is not None and not is_loopback(host) and ask is not None:
+    if known is None and host is not None and is_for_others(host) and ask is not None:
         return ask()
     return known

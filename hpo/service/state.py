@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from hpo.errors import InputError, StudyConflict
-from hpo.files import write_atomically
+from hpo.files import write_atomically, write_private
 from hpo.home import Home
 from hpo.lock import FileLock
 from hpo.process import Process
@@ -59,7 +58,7 @@ class ServiceFolder:
 
     @classmethod
     def of(cls, home: Home) -> ServiceFolder:
-        return cls(home.root / "service")
+        return cls(home.service)
 
     @property
     def state(self) -> Path:
@@ -126,11 +125,8 @@ class ServiceFolder:
         self.keep_token(secrets.token_hex(32))
 
     def keep_token(self, token: str) -> None:
-        """Writes the token down; nobody else can read it at any moment."""
-        self.token.unlink(missing_ok=True)
-        descriptor = os.open(self.token, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(token)
+        """Writes the token down."""
+        write_private(self.token, token)
 
     @staticmethod
     def _read(kind: type[S], path: Path) -> S | None:

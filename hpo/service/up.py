@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from hpo.errors import HpoError, InputError, StudyConflict
+from hpo.files import read_end
 from hpo.home import Home
 from hpo.lock import FileLock
 from hpo.process import Process
@@ -29,6 +30,8 @@ START_TIMEOUT_S = 90.0
 
 PATIENCE_S = 30.0
 """How long processes have to end before they are killed. Studies have been stopped by then."""
+
+LOG_END_BYTES = 64 << 10
 
 RAY_PORT = 6379
 JOBS_PORT = 8265
@@ -231,7 +234,7 @@ def _start_ray(
 def _wait_until_joined(node: Process, log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and node.find() is not None:
-        if "Ray runtime started" in log.read_text(errors="replace"):
+        if "Ray runtime started" in read_end(log, LOG_END_BYTES):
             return
         time.sleep(0.2)
     stop(node, log, PATIENCE_S)

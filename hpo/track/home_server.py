@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 from hpo.errors import InputError
-from hpo.files import write_atomically
+from hpo.files import write_atomically, write_private
 from hpo.home import Home
 from hpo.process import Process
 from hpo.settings import Settings
@@ -76,11 +76,7 @@ def password(home: Home) -> str | None:
 
 def write_password(home: Home, text: str) -> None:
     """Nobody else can read it: whoever runs studies in this home is the administrator."""
-    path = _password(home)
-    path.unlink(missing_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    write_private(_password(home), text)
 
 
 def log_in(home: Home, server: HomeServer) -> None:
@@ -95,8 +91,8 @@ def log_in(home: Home, server: HomeServer) -> None:
 
 
 def _file(home: Home) -> Path:
-    return home.root / "service" / "mlflow.json"
+    return home.service / "mlflow.json"
 
 
 def _password(home: Home) -> Path:
-    return home.root / "service" / "admin-password"
+    return home.service / "admin-password"

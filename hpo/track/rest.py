@@ -9,7 +9,7 @@ import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
+from hpo.urls import is_loopback
 
 
 def ask(address: str, body: object = None, timeout_s: float = 10.0) -> Any:
@@ -31,7 +31,8 @@ def ask(address: str, body: object = None, timeout_s: float = 10.0) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address, data, headers)
     # A proxy in the environment must not be asked for an address on this machine.
-    proxies: dict[str, str] | None = {} if urlsplit(address).hostname in LOOPBACK else None
+    here = is_loopback(urlsplit(address).hostname or "")
+    proxies: dict[str, str] | None = {} if here else None
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies))
     with opener.open(request, timeout=timeout_s) as answer:
         return json.load(answer)

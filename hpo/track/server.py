@@ -7,13 +7,17 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from hpo.errors import HpoError, InputError
+from hpo.files import read_end
 from hpo.track.silence import NO_TELEMETRY
+from hpo.urls import is_loopback
 
 START_TIMEOUT_S = 90.0
+
+LAST_WORDS_BYTES = 16 << 10
 
 # The UI shows runs; the server's job queue would be several more processes.
 ENVIRONMENT = {
@@ -23,7 +27,7 @@ ENVIRONMENT = {
 
 
 def command(host: str, port: int, artifacts: str) -> list[str]:
-    """The command line of a server; its store is in the environment, see `store`.
+    """The command line of a server; its store is named in its `environment`.
 
     Args:
         artifacts: a folder, or any URI that MLflow takes.
@@ -35,10 +39,19 @@ def command(host: str, port: int, artifacts: str) -> list[str]:
     ]
 
 
-def store(uri: str) -> dict[str, str]:
-    """The environment that names a server's store: it may have a password in it, and command lines
-    are public."""
-    return {"MLFLOW_BACKEND_STORE_URI": uri}
+def environment(host: str, port: int, store: str) -> dict[str, str]:
+    """What a server is told beside its command line, which is public.
+
+    Args:
+        store: the URI of its store; it may have a password in it.
+    """
+    names = [host, "localhost"] if is_loopback(host) else [host]
+    return {
+        **ENVIRONMENT,
+        "MLFLOW_BACKEND_STORE_URI": store,
+        # Exact: another name that leads here is a page in somebody's browser asking on its behalf.
+        "MLFLOW_SERVER_ALLOWED_HOSTS": ",".join(f"{name}:{port}" for name in dict.fromkeys(names)),
+    }
 
 
 def check_port(host: str, port: int, remedy: str) -> None:
@@ -92,5 +105,5 @@ def wait_until_it_answers(
 
 
 def last_words(log: Path, lines: int = 5) -> str:
-    said: Sequence[str] = log.read_text(errors="replace").splitlines()
+    said = read_end(log, LAST_WORDS_BYTES).splitlines()
     return "\n".join(said[-lines:])

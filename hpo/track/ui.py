@@ -13,6 +13,7 @@ from hpo.errors import InputError
 from hpo.home import Home
 from hpo.track import server
 from hpo.track.addresses import TRAINING_VIEW
+from hpo.urls import is_loopback
 
 STOP_TIMEOUT_S = 10.0
 
@@ -58,13 +59,20 @@ def serve(home: Home, host: str = "127.0.0.1", port: int = 5000) -> Ui:
     """Starts the MLflow UI on `home` and waits until it answers.
 
     Args:
-        host: the address to listen on. MLflow has no login: anyone who reaches it can delete runs.
+        host: the address to listen on, of this machine alone: there is no login here.
         port: 1 to 65535.
 
     Raises:
-        InputError: nothing has been tracked in this home yet, or the port is taken.
+        InputError: nothing has been tracked in this home yet, others could reach the address, or
+            the port is taken.
         HpoError: the server did not start.
     """
+    if not is_loopback(host) or ":" in host:
+        raise InputError(
+            f"--host must be an IPv4 address of this machine alone, got {host!r}: anyone who"
+            " reaches this MLflow can delete runs",
+            f"hpo up --host {host} starts one that asks for a password",
+        )
     database = home.root / "mlflow.db"
     if not database.exists():
         raise InputError(
@@ -76,13 +84,13 @@ def serve(home: Home, host: str = "127.0.0.1", port: int = 5000) -> Ui:
     with log.open("wb") as output:
         process = subprocess.Popen(
             server.command(host, port, str(home.artifacts)),
-            env={**os.environ, **server.ENVIRONMENT, **server.store(home.tracking_uri)},
+            env={**os.environ, **server.environment(host, port, home.tracking_uri)},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    ui = Ui(f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}", log, process)
+    ui = Ui(f"http://{host}:{port}", log, process)
     try:
         server.wait_until_it_answers(ui.url, lambda: process.poll() is None, log)
     except BaseException:

@@ -49,7 +49,7 @@ class Site:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=200,
+            timeout=400,
         )
         assert done.returncode == code, done.stdout
         return done.stdout

@@ -134,3 +134,9 @@ def test_a_taken_port_is_refused_and_a_free_one_named(home: Home) -> None:
 def test_a_home_without_a_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="run a study first"):
         serve(Home(tmp_path))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.1.2.3", "::1"])
+def test_others_are_not_let_in(home: Home, host: str) -> None:
+    with pytest.raises(InputError, match="hpo up --host"):
+        serve(home, host)
