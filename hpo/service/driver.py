@@ -69,8 +69,8 @@ def _run(home: Home, folder: StudyFolder, service: Service) -> StudyResult:
     folder.snapshot.unlink(missing_ok=True)  # of the run before
     share = partial(Queue(home).share, folder.name)
     study = frozen.thaw(folder)
-    with ray_tune.joined(service.address, study.folder, share):
-        return run(study, home=home, observer=seen)
+    cluster = partial(ray_tune.joined, service.address, study.folder, share)
+    return run(study, home=home, observer=seen, cluster=cluster)
 
 
 def _say_into(log: Path) -> None:
