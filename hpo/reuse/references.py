@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from hpo.bundle import Bundle, newest, open_bundle
 from hpo.errors import InputError
 from hpo.home import STUDY_NAME, Home
+from hpo.spec import find_spec, read_spec
 from hpo.track.login import Address
 from hpo.track.settings import TrackingSettings, address_of
 
@@ -83,6 +83,7 @@ def bundle_of(reference: Reference, home: Home, uri: str | None = None) -> Bundl
     folder = home.study(reference.name)
     path = newest(folder.bundles)
     if path is None:
+        read_spec(folder)
         raise InputError(
             f"study {reference.name!r} has left no bundle in {home.root}",
             f"a study leaves one when it is done; hpo status {reference.name} shows how far it is",
@@ -99,13 +100,13 @@ def registry_of(name: str, home: Home) -> Address:
 
 
 def tracked_at(name: str, home: Home) -> Address | None:
-    """Where a study is tracked; `None`: nowhere, or it is not known here."""
-    try:
-        spec = json.loads(home.study(name).spec.read_bytes())
-        settings = TrackingSettings.model_validate(spec["file"]["tracking"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return address_of(settings, home)
+    """Where a study is tracked; `None`: nowhere, or it is not known here.
+
+    Raises:
+        InputError: its spec is damaged.
+    """
+    spec = find_spec(home.study(name))
+    return None if spec is None else address_of(spec.file.tracking, home)
 
 
 def _registered(name: str, alias: str, home: Home, uri: str | None) -> Bundle:

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hpo import frozen, studyfile
+from hpo import frozen, run_lock, studyfile
 from hpo.errors import InputError
 from hpo.home import Home
-from hpo.lock import is_held
 from hpo.reuse.provenance import remember_origin
 from hpo.service import shipping
 from hpo.service.jobs import Jobs
@@ -59,7 +58,7 @@ def submit(
     queue = Queue(home)
 
     def prepare() -> None:
-        if is_held(folder.root / "run.lock"):
+        if run_lock.is_running(folder):
             raise InputError(f"another process runs the study {study.name!r}", "wait for it")
         shipped = shipping.unpack(shipment, folder.code)
         try:
