@@ -66,7 +66,6 @@ def up_(
         out.print(f"this machine {'is' if was else 'is now'} a node of {join}", markup=False)
         return
     options.check_url("--store", store, "it in PGPASSWORD or ~/.pgpass, or the URL in HPO_STORE")
-    options.check_url("--artifacts", artifacts, "its credentials in the environment")
     if ray is not None or tracking is not None:
         _say_up(_adopted(home, ray, tracking, artifacts, others=(studies, store, host)))
         return

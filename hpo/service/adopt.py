@@ -11,7 +11,7 @@ from hpo.home import Home
 from hpo.opener import opener
 from hpo.service import ray_head
 from hpo.service.jobs import Jobs
-from hpo.service.options import Options
+from hpo.service.options import Options, check_place
 from hpo.service.queue import Queue
 from hpo.service.state import Service, ServiceFolder
 from hpo.service.up import Up
@@ -37,10 +37,12 @@ def adopt(home: Home, ray: str, tracking: str, artifacts: str | None) -> Up:
         artifacts: where checkpoints go, below `checkpoints/`; `None`: into the home folder.
 
     Raises:
-        InputError: one of the two lets anybody in, the cluster has no slots for studies, or this
-            home has a service of its own.
+        InputError: checkpoints cannot be kept there, one of the two lets anybody in, the cluster
+            has no slots for studies, or this home has a service of its own.
         HpoError: one of them does not answer.
     """
+    if artifacts is not None:
+        check_place(artifacts)
     ray, tracking = ray.rstrip("/"), tracking.rstrip("/")
     home.make()
     folder = ServiceFolder.of(home)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from hpo.errors import InputError
+from hpo.home import Home
 from hpo.service import ray_head
+from hpo.service.adopt import adopt
 from hpo.service.options import Given, Options, admin_password
 
 PASSWORD = "correct-horse-battery"
@@ -20,10 +24,15 @@ PASSWORD = "correct-horse-battery"
         ("s3://user:hunter2@bucket/x", "must hold no password and no options"),
     ],
 )
-def test_artifacts_are_where_checkpoints_can_be_kept(artifacts: str, says: str) -> None:
+def test_artifacts_are_where_checkpoints_can_be_kept(
+    artifacts: str, says: str, tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match=says) as error:
         Given(artifacts=artifacts).over(None)
     assert "hunter2" not in str(error.value)
+    with pytest.raises(InputError, match=says):
+        adopt(Home(tmp_path), "http://ray", "http://mlflow", artifacts)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_for_artifacts_may_be_relative() -> None:
