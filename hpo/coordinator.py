@@ -19,7 +19,7 @@ from dataclasses import replace
 from hpo import metric_log
 from hpo.assignments import Assignments, worker_of
 from hpo.checkpoints import StoreLost
-from hpo.endings import Ending, has_diverged, judge, judge_refit, of_training
+from hpo.endings import Ending
 from hpo.errors import HpoError, InputError, StudyFailed
 from hpo.execute.output import MAX_BYTES
 from hpo.files import append_bounded, write_atomically
@@ -150,18 +150,16 @@ class Coordinator:
         self._hear(worker_of(lease))
         if not self._holds(number, lease):
             return Decision.PAUSE  # handed to someone else meanwhile: this execution is void
-        if self._stage.refit(number) is not None:
-            return self._report_refit(number, report)
-        first = self._trials[number].steps == 0
-        missing = [o.metric for o in self.study.objectives if o.metric not in report.metrics]
-        if first and missing:
-            self._unreported(missing[0], list(report.metrics), "its first report")
+        rules, trial = self._stage.rules(number), self._trials[number]
+        if trial.steps == 0 and (missing := rules.missing(report.metrics)) is not None:
+            self._unreported(missing, list(report.metrics), "its first report")
             return Decision.PAUSE
-        metric_log.append(self.folder.metrics(number), report)
-        value = report.metrics.get(self.study.objectives[0].metric)
+        metrics = rules.taken(report.metrics)
+        metric_log.append(self.folder.metrics(number), replace(report, metrics=metrics))
+        value = rules.value(metrics)
         prune = value is not None and self._record.report(number, report.step, value)
-        self._note(replace(self._trials[number], steps=report.step, metrics=dict(report.metrics)))
-        if has_diverged(report.metrics, self.study.objectives):
+        self._note(replace(trial, steps=report.step, metrics=metrics))
+        if rules.has_diverged(metrics):
             return Decision.DIVERGE
         return Decision.PRUNE if prune else self._goes_on(number)
 
@@ -224,10 +222,7 @@ class Coordinator:
         if not self._holds(number, lease):
             return
         reports = metric_log.read(self.folder.metrics(number))
-        if self._stage.refit(number) is None:
-            ending = judge(outcome, reports, self.study.objectives)
-        else:
-            ending = judge_refit(outcome, reports)
+        ending = self._stage.rules(number).judge(outcome, reports)
         if ending.unknown is not None:
             self._unreported(ending.unknown, list(ending.outcome.metrics), "what it returned")
             return
@@ -400,15 +395,6 @@ class Coordinator:
         else:
             self._answer(trial.number, self._trials[same])
         return True
-
-    def _report_refit(self, number: int, report: Report) -> Decision:
-        metrics = of_training(report.metrics)
-        metric_log.append(self.folder.metrics(number), replace(report, metrics=metrics))
-        self._record.report(number, report.step, math.nan)  # it came so far, and has no value
-        self._note(replace(self._trials[number], steps=report.step, metrics=metrics))
-        if has_diverged(report.metrics, ()):
-            return Decision.DIVERGE
-        return self._goes_on(number)
 
     def _goes_on(self, number: int) -> Decision:
         """Whether a trial of which nothing else is to be said goes on."""

@@ -1,8 +1,9 @@
-"""What a trial's end amounts to, from what its execution says and what it had reported."""
+"""What a trial's reports and its end amount to."""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -27,6 +28,88 @@ class Ending:
 _DIVERGED = Outcome(State.DIVERGED, {}, "a loss or the objective was not finite")
 
 
+class Rules(ABC):
+    """How what a trial says is taken."""
+
+    @abstractmethod
+    def missing(self, metrics: Mapping[str, float]) -> str | None:
+        """A metric that a first report must have and this one lacks."""
+
+    @abstractmethod
+    def taken(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        """Those metrics of a report that count."""
+
+    @abstractmethod
+    def value(self, metrics: Mapping[str, float]) -> float | None:
+        """What the pruner is told; NaN: the trial has come so far, and has no value."""
+
+    @abstractmethod
+    def has_diverged(self, metrics: Mapping[str, float]) -> bool:
+        """Whether a trial with such metrics ends."""
+
+    @abstractmethod
+    def judge(self, outcome: Outcome, reports: Iterable[Report]) -> Ending:
+        """What an outcome amounts to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Valued(Rules):
+    """A trial with a value for each objective."""
+
+    objectives: Objectives
+
+    def missing(self, metrics: Mapping[str, float]) -> str | None:
+        return next((o.metric for o in self.objectives if o.metric not in metrics), None)
+
+    def taken(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        return dict(metrics)
+
+    def value(self, metrics: Mapping[str, float]) -> float | None:
+        return metrics.get(self.objectives[0].metric)
+
+    def has_diverged(self, metrics: Mapping[str, float]) -> bool:
+        return has_diverged(metrics, self.objectives)
+
+    def judge(self, outcome: Outcome, reports: Iterable[Report]) -> Ending:
+        metrics = _merged(outcome, reports)
+        names = [objective.metric for objective in self.objectives]
+        outcome = replace(outcome, metrics=metrics)
+        if outcome.state is State.COMPLETE:
+            if not metrics:
+                reason = "the trainable neither reported nor returned a metric"
+                return Ending(Outcome(State.FAILED, {}, reason))
+            if (missing := self.missing(metrics)) is not None:
+                return Ending(outcome, unknown=missing)
+            if self.has_diverged(metrics):
+                return Ending(replace(_DIVERGED, metrics=metrics))
+        values = tuple(metrics.get(name, math.nan) for name in names)
+        valued = outcome.state in (State.COMPLETE, State.PRUNED) and all(map(math.isfinite, values))
+        return Ending(outcome, values if valued else ())
+
+
+class Refit(Rules):
+    """A trial on training and validation rows together, which has no value to be ranked by: the
+    rows that it would validate on are rows that it trained on."""
+
+    def missing(self, metrics: Mapping[str, float]) -> str | None:
+        return None
+
+    def taken(self, metrics: Mapping[str, float]) -> dict[str, float]:
+        return {name: value for name, value in metrics.items() if name.startswith("train_")}
+
+    def value(self, metrics: Mapping[str, float]) -> float | None:
+        return math.nan
+
+    def has_diverged(self, metrics: Mapping[str, float]) -> bool:
+        return has_diverged(metrics, ())
+
+    def judge(self, outcome: Outcome, reports: Iterable[Report]) -> Ending:
+        metrics = _merged(outcome, reports)
+        if outcome.state is State.COMPLETE and self.has_diverged(metrics):
+            outcome = _DIVERGED
+        return Ending(replace(outcome, metrics=self.taken(metrics)))
+
+
 def has_diverged(metrics: Mapping[str, float], objectives: Objectives) -> bool:
     """Whether an objective, `loss` or a `..._loss` is not finite."""
     names = {objective.metric for objective in objectives}
@@ -35,38 +118,6 @@ def has_diverged(metrics: Mapping[str, float], objectives: Objectives) -> bool:
         for name, value in metrics.items()
         if name in names or name == "loss" or name.endswith("_loss")
     )
-
-
-def of_training(metrics: Mapping[str, float]) -> dict[str, float]:
-    """What a refit may say: the rows that it validates on are rows that it trained on."""
-    return {name: value for name, value in metrics.items() if name.startswith("train_")}
-
-
-def judge_refit(outcome: Outcome, reports: Iterable[Report]) -> Ending:
-    """What the outcome of a refit amounts to, which has no value to be ranked by."""
-    metrics = _merged(outcome, reports)
-    if outcome.state is State.COMPLETE and has_diverged(metrics, ()):
-        outcome = _DIVERGED
-    return Ending(replace(outcome, metrics=of_training(metrics)))
-
-
-def judge(outcome: Outcome, reports: Iterable[Report], objectives: Objectives) -> Ending:
-    """What an outcome amounts to."""
-    metrics = _merged(outcome, reports)
-    names = [objective.metric for objective in objectives]
-    outcome = replace(outcome, metrics=metrics)
-    if outcome.state is State.COMPLETE:
-        missing = [name for name in names if name not in metrics]
-        if not metrics:
-            reason = "the trainable neither reported nor returned a metric"
-            return Ending(Outcome(State.FAILED, {}, reason))
-        if missing:
-            return Ending(outcome, unknown=missing[0])
-        if has_diverged(metrics, objectives):
-            return Ending(replace(_DIVERGED, metrics=metrics))
-    values = tuple(metrics.get(name, math.nan) for name in names)
-    valued = outcome.state in (State.COMPLETE, State.PRUNED) and all(map(math.isfinite, values))
-    return Ending(outcome, values if valued else ())
 
 
 def _merged(outcome: Outcome, reports: Iterable[Report]) -> dict[str, float]:

@@ -9,6 +9,7 @@ from types import TracebackType
 from hpo.coordinator import Coordinator
 from hpo.errors import HpoError, StudyFailed, last_line
 from hpo.execute import inline
+from hpo.execute.share import Cluster, Share
 from hpo.execute.worker import Setup
 from hpo.stage import Stage
 from hpo.studyfile import Study
@@ -22,10 +23,13 @@ class Engine:
 
     Args:
         in_process: without Ray, one trial after the other.
+        cluster: default: the one that this process is connected with, or a local one.
     """
 
-    def __init__(self, in_process: bool) -> None:
+    def __init__(self, in_process: bool, cluster: Cluster | None = None) -> None:
         self._in_process = in_process
+        self._cluster = cluster
+        self._share: Share | None = None
         self._open = ExitStack()
 
     def __enter__(self) -> Engine:
@@ -71,12 +75,15 @@ class Engine:
     ) -> Iterator[tuple[Coordinator, Callable[[], None]]]:
         from hpo.execute import nodes, ray_tune
 
-        self._open.enter_context(ray_tune.cluster())  # of the second time, the one that is there
+        share = self._share
+        if share is None:
+            cluster = self._cluster or ray_tune.cluster
+            share = self._share = self._open.enter_context(cluster())
         resources = study.file.resources
         nodes.check(resources, setup.checkpoints)
         coordinator = ray_tune.start_coordinator(Coordinator, stage)
         try:
-            yield coordinator, lambda: ray_tune.run(setup, resources, coordinator)
+            yield coordinator, lambda: ray_tune.run(setup, resources, share, coordinator)
         except ray_tune.ENGINE_ERRORS as error:
             if isinstance(error, HpoError):  # ours, raised in the coordinator's process
                 raise

@@ -12,6 +12,7 @@ from typing import Protocol
 from hpo import frozen, seeds
 from hpo.budget import BudgetSettings
 from hpo.checkpoints import Checkpoints
+from hpo.endings import Rules, Valued
 from hpo.home import StudyFolder
 from hpo.records import StageName, TrialRecord
 from hpo.search import grid
@@ -49,6 +50,7 @@ class Opened:
         asked: trials after which no more are opened; `None`: none such number.
         total: trials there will be at most, for people; `None` if unknown.
         seed: of a trial, by its number.
+        rules: for what a trial says, by its number.
         refit: how many steps a trial trains for on training and validation rows together, by its
             number; `None`: it is no refit.
         keeps_all: whether what every complete trial saved is kept, and not only that of the best.
@@ -63,18 +65,18 @@ class Opened:
     asked: int | None
     total: int | None
     seed: Callable[[int], int]
+    rules: Callable[[int], Rules]
     refit: Callable[[int], int | None] = lambda number: None
     keeps_all: bool = False
 
 
 class Stage(ABC):
-    """A part of a study with a folder and a record of its own. Can be sent to other processes.
+    """A part of a study with a folder and a record of its own. Can be sent to other processes."""
 
-    Attributes:
-        folder: where its record, metrics and checkpoints are.
-    """
-
-    folder: StudyFolder
+    @property
+    @abstractmethod
+    def folder(self) -> StudyFolder:
+        """Where its record, metrics and checkpoints are."""
 
     @abstractmethod
     def open(self) -> Opened:
@@ -87,9 +89,17 @@ class Stage(ABC):
 
 @dataclass(frozen=True, slots=True)
 class Search(Stage):
-    """The search itself."""
+    """The search itself.
 
-    folder: StudyFolder
+    Args:
+        study: the study's folder, which is the search's own.
+    """
+
+    study: StudyFolder
+
+    @property
+    def folder(self) -> StudyFolder:
+        return self.study
 
     def open(self) -> Opened:
         study = frozen.thaw(self.folder)
@@ -107,6 +117,7 @@ class Search(Stage):
         )
         # Of a grid, the points that the config model accepts may be fewer.
         size = grid.size(study.space.root) if search.sampler == "grid" else math.inf
+        valued = Valued(study.objectives)
         total = min(size, search.trials or math.inf)
         return Opened(
             name="search",
@@ -118,6 +129,7 @@ class Search(Stage):
             asked=search.trials,
             total=None if total == math.inf else int(total),
             seed=lambda number: seeds.of_trial(search.seed, number),
+            rules=lambda number: valued,
         )
 
     def checkpoints(self) -> Checkpoints:

@@ -12,6 +12,7 @@ from hpo import datasets, frozen, run_lock, studyfile
 from hpo.budget import Spending
 from hpo.engine import Engine
 from hpo.errors import InputError, StudyFailed
+from hpo.execute.share import Cluster
 from hpo.finale import FinalWorked, run_final
 from hpo.held_out import keep_tested
 from hpo.home import Home, StudyFolder
@@ -42,6 +43,7 @@ def run(
     extend: bool = False,
     home: str | Path | Home | None = None,
     observer: Observer = lambda progress, trouble: None,
+    cluster: Cluster | None = None,
 ) -> StudyResult:
     """Runs a study, or continues it, to its best config.
 
@@ -53,6 +55,8 @@ def run(
         extend: the space may have grown since the last run: wider ranges, more choices.
         home: default `$HPO_HOME`, or `.hpo/` in the working folder.
         observer: shown the progress while the study runs.
+        cluster: how to get to the Ray cluster that trials run on; default: the one that this
+            process is connected with, or a local one for this run.
 
     Raises:
         InputError: the study file is wrong, data is missing, the machine lacks what is asked for,
@@ -81,7 +85,7 @@ def run(
         card = replace(card, data=datasets.read(folder))
         _say_what_is_known(study, folder)
         report.begin(study, folder)
-        with Engine(inline) as engine, Shown(study, card, folder, home) as shown:
+        with Engine(inline, cluster) as engine, Shown(study, card, folder, home) as shown:
 
             def seen(progress: Progress) -> None:
                 if progress.stage == "search":

@@ -37,7 +37,7 @@ LAYERS = [
         *("hpo.assignments", "hpo.budget", "hpo.endings", "hpo.guards", "hpo.ledger"),
         *("hpo.limits", "hpo.process", "hpo.progress", "hpo.urls", "hpo.snapshot"),
         *("hpo.final_settings", "hpo.formats", "hpo.opener", "hpo.repeated", "hpo.run_lock"),
-        *("hpo.differences", "hpo.files", "hpo.lock", "hpo.lazy", "hpo.errors"),
+        *("hpo.differences", "hpo.files", "hpo.standing", "hpo.lock", "hpo.lazy", "hpo.errors"),
     ],
 ]
 APART = ["hpo.search", "hpo.execute", "hpo.track", "hpo.train"]

@@ -26,7 +26,7 @@ from hpo import trainable as trainables
 from hpo.errors import ResourceError
 from hpo.execute import nodes
 from hpo.execute.settings import ResourceSettings
-from hpo.execute.share import Share, sharing
+from hpo.execute.share import Share, all_of_it
 from hpo.execute.supervision import Over, Workers
 from hpo.execute.tickets import Tickets, Wanted
 from hpo.execute.worker import Channel, Setup, work
@@ -44,10 +44,10 @@ ENGINE_ERRORS = (RayError, TuneError)
 
 
 @contextmanager
-def cluster() -> Iterator[None]:
+def cluster() -> Iterator[Share]:
     """A Ray cluster for this run: the one that is there, or a local one that ends with the run."""
     if ray.is_initialized():
-        yield
+        yield all_of_it
         return
     try:
         ray.init(
@@ -69,19 +69,19 @@ def cluster() -> Iterator[None]:
                 "Ray would listen on every network interface, since it was imported before hpo",
                 "set RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 before Python starts",
             )
-        yield
+        yield all_of_it
     finally:
         ray.shutdown()
 
 
 @contextmanager
-def joined(address: str, code: Path, share: Share) -> Iterator[None]:
+def joined(address: str, code: Path, share: Share) -> Iterator[Share]:
     """The cluster that this process is a job of, beside others.
 
     Args:
         address: of its head, HOST:PORT. Ray itself would take the one that was started last.
         code: a folder that every worker has as its working folder, on whatever node it is.
-        share: how many workers are for this process now.
+        share: how many workers are for this study now.
     """
     ray.init(
         address=address,
@@ -91,8 +91,7 @@ def joined(address: str, code: Path, share: Share) -> Iterator[None]:
         namespace="hpo",
     )
     try:
-        with sharing(share):
-            yield
+        yield share
     finally:
         ray.shutdown()
 
@@ -152,7 +151,7 @@ class Remote:
         return Remote, (self._actor,)
 
 
-def run(setup: Setup, settings: ResourceSettings, coordinator: Any) -> None:
+def run(setup: Setup, settings: ResourceSettings, share: Share, coordinator: Any) -> None:
     """Keeps workers at work; returns when no trial is left or the study was stopped.
 
     What Tune says meanwhile goes to the study's engine log.
@@ -167,7 +166,7 @@ def run(setup: Setup, settings: ResourceSettings, coordinator: Any) -> None:
         shipped=nodes.is_joined(),
         cpus=settings.cpus,
     )
-    wanted = Wanted(settings, setup.checkpoints)
+    wanted = Wanted(settings, setup.checkpoints, share)
     watched = Workers(coordinator, wanted, min(WATCH_S, settings.heartbeat_seconds / 2))
     with (
         tempfile.TemporaryDirectory(prefix="hpo-tune-") as scratch,

@@ -1,39 +1,16 @@
-"""How much of the cluster this process may use: all of it, unless it was told to share.
-
-Like Ray's connection it is one for the process, and whoever connects says it.
-"""
+"""How much of a cluster is for one study: all of it, unless it has others beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 Share = Callable[[int], int]
-"""How many of the workers that the nodes have room for are for this process now."""
+"""How many of the workers that the nodes have room for are for this study now."""
+
+Cluster = Callable[[], AbstractContextManager[Share]]
+"""Connects this process with a Ray cluster, of which it has that share while it is connected."""
 
 
 def all_of_it(room: int) -> int:
     return room
-
-
-_share: Share = all_of_it
-
-
-def share_of(room: int) -> int:
-    """How many workers this process may have.
-
-    Args:
-        room: for how many the nodes have room.
-    """
-    return _share(room)
-
-
-@contextmanager
-def sharing(share: Share) -> Iterator[None]:
-    """Inside, this process has a part of the cluster, which may change at any moment."""
-    global _share
-    _share = share
-    try:
-        yield
-    finally:
-        _share = all_of_it

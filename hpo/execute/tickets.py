@@ -12,7 +12,7 @@ from ray.tune.search import Searcher
 from hpo.checkpoints import Checkpoints
 from hpo.execute import nodes
 from hpo.execute.settings import ResourceSettings
-from hpo.execute.share import share_of
+from hpo.execute.share import Share
 from hpo.execute.worker import Supervised
 
 RECOUNT_S = 1.0
@@ -24,9 +24,10 @@ class Wanted:
     that share them. What the study file says is the most there will be.
     """
 
-    def __init__(self, settings: ResourceSettings, checkpoints: Checkpoints) -> None:
+    def __init__(self, settings: ResourceSettings, checkpoints: Checkpoints, share: Share) -> None:
         self._settings = settings
         self._checkpoints = checkpoints
+        self._share = share
         self._count = 0
         self._due = -math.inf
 
@@ -34,7 +35,7 @@ class Wanted:
         if time.monotonic() >= self._due:
             self._due = time.monotonic() + RECOUNT_S
             usable = nodes.usable(self._checkpoints)
-            count = share_of(sum(node.room(self._settings) for node in usable))
+            count = self._share(sum(node.room(self._settings) for node in usable))
             self._count = min(count, self._settings.workers or count)
         return self._count
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hpo import frozen
 from hpo.budget import BudgetSettings
 from hpo.checkpoints import Checkpoints
+from hpo.endings import Refit, Valued
 from hpo.final.plan import Plan, read_plan
 from hpo.home import StudyFolder
 from hpo.records import TrialRecord
@@ -28,14 +29,14 @@ class Final(Stage):
     parent: StudyFolder
 
     @property
-    def folder(self) -> StudyFolder:  # type: ignore[override]
+    def folder(self) -> StudyFolder:
         return self.parent.final
 
     def open(self) -> Opened:
         study = frozen.thaw(self.parent)
         plan = read_plan(self.folder)
         record = frozen.open_record(self.parent, writable=True, stage="final")
-        budget = study.file.budget
+        budget, valued, refit = study.file.budget, Valued(study.objectives), Refit()
         return Opened(
             name="final",
             study=study,
@@ -49,6 +50,7 @@ class Final(Stage):
             asked=len(plan.runs),
             total=len(plan.runs),
             seed=lambda number: plan.runs[number].seed,
+            rules=lambda number: valued if plan.runs[number].refit is None else refit,
             refit=lambda number: plan.runs[number].refit,
             keeps_all=True,
         )

@@ -117,13 +117,13 @@ def promote(
     home.study(model)  # it is a name as a study's is, or NAME@ALIAS could not name it
     folder = home.study(name)
     found = _bundle(name, home, folder, trial)
-    uri = tracked_at(name, home)
-    if uri is None:
+    at = tracked_at(name, home)
+    if at is None:
         raise InputError(
             f"study {name!r} is tracked nowhere, so there is no model registry",
             "leave tracking out of its study file, or name an MLflow in tracking.uri",
         )
-    registry = Registry(uri)
+    registry = Registry(at.uri, at.login)
     bundle = found.bundle
     holder = registry.holder(model, alias)
     comparison = None

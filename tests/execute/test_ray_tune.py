@@ -41,6 +41,20 @@ def test_workers_stay_warm(write_study, home, tmp_path):
     assert len({line["pid"] for line in lines(log)}) <= 2
 
 
+def test_a_study_keeps_to_its_share_of_a_cluster(write_study, home, tmp_path):
+    log = tmp_path / "log"
+    space = {"x": {"low": 0, "high": 1}, "log": str(log), "nap": 0.1}
+    path = write_study(space=space, search={"sampler": "random", "trials": 4})
+    rooms = []
+
+    def share(room: int) -> int:
+        rooms.append(room)
+        return 1
+
+    assert run(path, home=home, cluster=lambda: contextlib.nullcontext(share)).done
+    assert set(rooms) == {2} and len({line["pid"] for line in lines(log)}) == 1
+
+
 def test_what_a_trial_prints_is_kept_in_its_folder(write_study, home, tmp_path):
     (tmp_path / "loud.py").write_text(
         "def train(config, trial):\n    print('I am', trial.number)\n    return {'loss': 0.0}\n"

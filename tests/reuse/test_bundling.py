@@ -203,9 +203,10 @@ def test_shipped_code_keeps_its_origin(study, home, tmp_path):
     folder = home.study("iris")
     git(tmp_path, "init")
     git(tmp_path, "commit", "--allow-empty", "-m", "first")
-    folder.code.mkdir(parents=True)
+    code = folder.code / "shipped"
+    code.mkdir(parents=True)
     remember_origin(tmp_path, folder, home.root)
-    shipped = folder.code / study.name
+    shipped = code / study.name
     shipped.write_text(json.dumps(IRIS | {"tracking": {"uri": "none"}}))
     run(shipped, inline=True, home=home)
     found = open_bundle(bundles(home)[0]).contents.provenance
