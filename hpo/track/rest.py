@@ -7,6 +7,7 @@ import urllib.request
 from typing import Any
 from urllib.parse import urlsplit
 
+from hpo.opener import opener
 from hpo.track.login import Login, of_environment
 from hpo.urls import is_loopback
 
@@ -48,17 +49,8 @@ def exchange(
         headers["Authorization"] = authorization
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(address, data, headers)
-    proxy = urllib.request.ProxyHandler(None if proxied else {})
-    opener = urllib.request.build_opener(proxy, _NoRedirect)
-    with opener.open(request, timeout=timeout_s) as answer:
+    with opener(proxied).open(request, timeout=timeout_s) as answer:
         said = answer.read(MAX_BYTES + 1)
     if len(said) > MAX_BYTES:
         raise ValueError(f"an answer must have at most {MAX_BYTES} bytes")
     return json.loads(said)
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Whoever answers does not decide who else is told the password."""
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
