@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from hpo import datasets, frozen
+from hpo import datasets, frozen, run_lock
 from hpo.engine import Engine
 from hpo.errors import InputError, StudyFailed
-from hpo.final.paired import Difference, Repeated, difference, verdict
+from hpo.final.paired import Difference, difference, verdict
 from hpo.final.plan import BASELINE, Entry, read_plan, write_plan
 from hpo.final.stage import Final
 from hpo.final.verdict import Candidate, candidate
 from hpo.home import Home, StudyFolder
-from hpo.progress import Progress
-from hpo.publishing import Shown, running
+from hpo.progress import Observer
+from hpo.publishing import Shown
 from hpo.records import Objective, State
+from hpo.repeated import Repeated
 from hpo.report.kept import kept_of
 from hpo.report.words import count
 from hpo.runner import Runner
 from hpo.studyfile import Study
-
-Observer = Callable[[Progress, str | None], None]
-"""Called a few times a second while something runs; see `hpo.study.Observer`."""
 
 _REFERENCE = re.compile(r"(?P<name>[^:]*)(:(?P<which>.*))?")
 
@@ -219,7 +217,7 @@ def _run(
     observer: Observer,
 ) -> None:
     """Adds to a study's final stage, whose verdict does not change by it."""
-    with running(folder):
+    with run_lock.hold(folder):
         write_plan(read_plan(folder.final).with_repeats(entries, repeats), folder.final)
         card = frozen.card(study, frozen.study_id(folder))
         card = replace(card, data=datasets.read(folder))

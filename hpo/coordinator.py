@@ -7,7 +7,6 @@ does not know of are taken at their word, trials that nobody holds run again.
 
 from __future__ import annotations
 
-import json
 import math
 import threading
 import time
@@ -32,13 +31,13 @@ from hpo.progress import Progress
 from hpo.records import (
     TIMED_OUT,
     Decision,
-    Json,
     Outcome,
     Report,
     Saved,
     State,
     TrialRecord,
     TrialSpec,
+    canonical,
 )
 from hpo.search.samplers import Proposal
 from hpo.space.messages import did_you_mean
@@ -92,7 +91,7 @@ class Coordinator:
             self._note(trial)
         self._limits = Limits(self._stage.budget, self.study.objectives, self._trials.values())
         self._results = {
-            _canonical(t.config): t.number
+            canonical(t.config): t.number
             for t in self._trials.values()
             if self.study.trainable.deterministic and t.state in _ANSWERS
         }
@@ -390,7 +389,7 @@ class Coordinator:
             return False
         trial = self._draws.open(drawn, workers=self._assignments.held + 1)
         self._note(trial)
-        same = self._results.get(_canonical(trial.config))
+        same = self._results.get(canonical(trial.config))
         if same is None:
             self._assignments.put_first(trial.number)
         else:
@@ -513,7 +512,7 @@ class Coordinator:
         self._note(trial)
         self._draws.ended(number)
         if self.study.trainable.deterministic and trial.state in _ANSWERS:
-            self._results.setdefault(_canonical(trial.config), number)
+            self._results.setdefault(canonical(trial.config), number)
         for old in (*self._limits.ended(trial), trial):
             if not self._keeps(old):
                 self._stage.checkpoints.drop(old.number)
@@ -553,7 +552,3 @@ class Coordinator:
 _ANSWERS = (State.COMPLETE, State.DIVERGED)
 """What a deterministic trainable would come to again. A trial that was pruned was so because of
 others, one that failed or was out of memory perhaps because of the machine."""
-
-
-def _canonical(config: Json) -> str:
-    return json.dumps(config, sort_keys=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import uuid
@@ -10,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from pathlib import Path
 
 from hpo import checkpoints as stores
 from hpo import studyfile
@@ -32,11 +30,9 @@ from hpo.search.known import Known, KnownTrial, compatible
 from hpo.search.pruners import NoPruner
 from hpo.search.record import Record
 from hpo.space import Document, OutsideSpace, extension, locate
+from hpo.spec import Spec, read_spec, write_spec
 from hpo.studyfile import Study, StudyFile
 
-SCHEMA = 3
-
-MAX_SPEC_BYTES = 1 << 24
 MAX_KNOWN_BYTES = 1 << 30
 """With every trial of the studies that this one builds on."""
 
@@ -60,30 +56,28 @@ def freeze(
         InputError: a study that this one builds on cannot be used.
     """
     folder = home.study(study.name)
-    file = study.file.model_dump(mode="json")
-    study_id, grown, before = uuid.uuid4().hex, 0, None
-    if file["checkpoints"] == stores.DEFAULT:
-        file["checkpoints"] = checkpoints
+    file, study_id, grown, before = study.file, uuid.uuid4().hex, 0, None
+    if file.checkpoints == stores.DEFAULT:
+        file = file.model_copy(update={"checkpoints": checkpoints})
     # Asked before anything is written: a database that cannot be reached makes no study.
     journal_exists(study.file.storage, folder.journal, study_id)
     if folder.spec.exists():
-        before = _read(folder)
+        before = read_spec(folder)
         if (folder.root / "trials").exists() and not exists(folder):
             raise StudyConflict(
                 f"the record of study {study.name!r} is gone: {folder.journal} is missing or empty,"
                 " but there are trials",
                 f"put it back, or remove {os.path.relpath(folder.root)} to start anew",
             )
-        earlier = StudyFile.model_validate(before["file"])
+        earlier = before.file
         left_open = study.file.checkpoints == stores.DEFAULT
         if left_open and earlier.checkpoints != checkpoints and _has_results(folder):
-            file["checkpoints"] = earlier.checkpoints
-        asked = study.file.model_copy(update={"checkpoints": file["checkpoints"]})
-        changes = list(differences(_identity(earlier), _identity(asked)))
+            file = file.model_copy(update={"checkpoints": earlier.checkpoints})
+        changes = list(differences(_identity(earlier), _identity(file)))
         if not changes:
-            study_id, grown = before["id"], before["extension"]
+            study_id, grown = before.id, before.extension
             # Draws follow the order of the keys, which says nothing else: the first order stays.
-            file["space"] = before["file"]["space"]
+            file = file.model_copy(update={"space": earlier.space})
         elif not _has_results(folder):
             _clear(folder)
             before = None
@@ -92,26 +86,19 @@ def freeze(
                 raise _conflict(
                     study, folder, others, "only wider ranges and more choices are a growth"
                 )
-            study_id, grown = before["id"], before["extension"] + 1
+            study_id, grown = before.id, before.extension + 1
         else:
             growth = not _other_than_growth(folder, study, changes)
             raise _conflict(study, folder, changes, "to let it grow: hpo run --extend" * growth)
     # What is known is written before the spec, which names it: a crash between the two leaves
     # either no study, or the study as it was.
     known = f"known-{study_id}-{grown}.json"
-    if before is None or before["known"] != known:
+    if before is None or before.known != known:
         so_far = read_known(folder) if before else None
         write_atomically(folder.root / known, _known(study, home, so_far).model_dump_json(indent=1))
-    spec = {
-        "schema": SCHEMA,
-        "id": study_id,
-        "extension": grown,
-        "known": known,
-        "folder": str(study.folder.resolve()),
-        "file": file,
-    }
+    spec = Spec(id=study_id, extension=grown, known=known, folder=study.folder.resolve(), file=file)
     write_atomically(folder.study_file, study.text)
-    write_atomically(folder.spec, json.dumps(spec, indent=1))
+    write_spec(spec, folder)
     return card(study, study_id)
 
 
@@ -121,11 +108,11 @@ def thaw(folder: StudyFolder) -> Study:
     Raises:
         InputError: there is no such study, or its trainable is gone.
     """
-    spec = _read(folder)
-    document = Document(spec["file"], {(): Place(str(folder.spec), 1, 1)})
+    spec = read_spec(folder)
+    document = Document(spec.file.model_dump(mode="json"), {(): Place(str(folder.spec), 1, 1)})
     text = folder.study_file.read_text(encoding="utf-8")
-    study = studyfile.build(document, Path(spec["folder"]), text)
-    return replace(study, extension=spec["extension"])
+    study = studyfile.build(document, spec.folder, text)
+    return replace(study, extension=spec.extension)
 
 
 def settings(folder: StudyFolder) -> StudyFile:
@@ -134,13 +121,13 @@ def settings(folder: StudyFolder) -> StudyFile:
     Raises:
         InputError: there is no such study.
     """
-    return StudyFile.model_validate(_read(folder)["file"])
+    return read_spec(folder).file
 
 
 def exists(folder: StudyFolder, stage: StageName = "search") -> bool:
     """Whether a stage of the study has a record."""
-    spec = _read(folder)
-    return journal_exists(spec["file"]["storage"], *_journal(folder, spec, stage))
+    spec = read_spec(folder)
+    return journal_exists(spec.file.storage, *spec.journal(folder, stage))
 
 
 def open_record(folder: StudyFolder, writable: bool = False, stage: StageName = "search") -> Record:
@@ -150,9 +137,9 @@ def open_record(folder: StudyFolder, writable: bool = False, stage: StageName = 
         InputError: there is no such study, or its record cannot be read.
         StudyConflict: another process writes it.
     """
-    spec = _read(folder)
-    file = StudyFile.model_validate(spec["file"])
-    journal = open_journal(file.storage, *_journal(folder, spec, stage), writable)
+    spec = read_spec(folder)
+    file = spec.file
+    journal = open_journal(file.storage, *spec.journal(folder, stage), writable)
     pruner = file.pruner if stage == "search" else NoPruner()
     return Record(journal, file.objectives, pruner.make() if writable else None)
 
@@ -163,9 +150,8 @@ def open_checkpoints(folder: StudyFolder, stage: StageName = "search") -> stores
     Raises:
         InputError: there is no such study.
     """
-    spec = _read(folder)
-    place = StudyFile.model_validate(spec["file"]).checkpoints
-    study_id = f"{folder.name}-{spec['id']}"
+    spec = read_spec(folder)
+    place, study_id = spec.file.checkpoints, f"{folder.name}-{spec.id}"
     if stage == "search":
         return stores.open_checkpoints(place, folder, study_id)
     return stores.open_checkpoints(place, folder.final, f"{study_id}/final")
@@ -178,10 +164,9 @@ def forget_records(folder: StudyFolder) -> None:
         InputError: there is no such study, or its database cannot be used.
         StudyConflict: a process writes to it.
     """
-    spec = _read(folder)
-    storage = spec["file"]["storage"]
-    forget(storage, folder.final.journal, f"{spec['id']}-final")
-    forget(storage, folder.journal, spec["id"])
+    spec = read_spec(folder)
+    forget(spec.file.storage, *spec.journal(folder, "final"))
+    forget(spec.file.storage, *spec.journal(folder))
 
 
 @contextmanager
@@ -205,7 +190,7 @@ def read_trials(folder: StudyFolder, stage: StageName = "search") -> list[TrialR
 
 def read_known(folder: StudyFolder) -> Known:
     """What the study knew before its first trial."""
-    path = folder.root / _read(folder)["known"]
+    path = folder.root / read_spec(folder).known
     try:
         return Known.model_validate_json(read_bounded(path, MAX_KNOWN_BYTES))
     except (OSError, ValueError) as error:
@@ -226,7 +211,7 @@ def card(study: Study, study_id: str) -> StudyCard:
 
 
 def study_id(folder: StudyFolder) -> str:
-    return str(_read(folder)["id"])
+    return read_spec(folder).id
 
 
 def _identity(file: StudyFile) -> dict[str, Json]:
@@ -330,45 +315,16 @@ def _bests(study: Study, other: StudyFolder) -> list[Json]:
     return [trial.config for trial in bests]
 
 
-def _read(folder: StudyFolder) -> Json:
-    try:
-        spec = json.loads(read_bounded(folder.spec, MAX_SPEC_BYTES))
-        if spec["schema"] != SCHEMA:
-            raise InputError(
-                f"{folder.spec} has schema {spec['schema']!r}, this version reads {SCHEMA}",
-                "use the version of hpo that wrote it",
-            )
-        StudyFile.model_validate(spec["file"])
-        return {key: spec[key] for key in ("id", "extension", "known", "folder", "file")}
-    except FileNotFoundError:
-        raise InputError(
-            f"there is no study {folder.name!r} in {folder.root.parent.parent}",
-            "hpo list shows those that are there",
-        ) from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{folder.spec} is damaged: {type(error).__name__}: {error}",
-            "put it back from a copy, or remove the study's folder to start anew",
-        ) from None
-
-
-def _journal(folder: StudyFolder, spec: Json, stage: StageName) -> tuple[Path, str]:
-    """A stage's journal: its file, and what it is called in a database."""
-    if stage == "search":
-        return folder.journal, spec["id"]
-    return folder.final.journal, f"{spec['id']}-final"
-
-
 def _has_results(folder: StudyFolder) -> bool:
     return any(t.state is not State.RUNNING or t.steps > 0 for t in read_trials(folder))
 
 
 def _clear(folder: StudyFolder) -> None:
     """Forgets trials that came to nothing."""
-    spec = _read(folder)
+    spec = read_spec(folder)
     with suppress(stores.StoreLost):  # which may be why the study is to be another one
         open_checkpoints(folder).clear()
     # The record last: trials without one are taken for a study that lost it.
     shutil.rmtree(folder.root / "trials", ignore_errors=True)
-    (folder.root / spec["known"]).unlink(missing_ok=True)
-    forget(spec["file"]["storage"], folder.journal, spec["id"])
+    (folder.root / spec.known).unlink(missing_ok=True)
+    forget(spec.file.storage, *spec.journal(folder))

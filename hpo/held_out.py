@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-from hpo import frozen
-from hpo.errors import HpoError, StudyFailed
+from hpo import frozen, seeds
+from hpo.asking import ended_run
 from hpo.home import StudyFolder
-from hpo.records import Decision, TrialSpec
+from hpo.records import TrialSpec
 from hpo.report.final import by_name
 from hpo.report.kept import Kept, KeptCandidate, KeptFinal, read_kept, write_kept
-from hpo.seeds import derive
 from hpo.studyfile import Study
-from hpo.trainable import Trial
 
 Tests = dict[int, Mapping[str, float]]
 """Test metrics by trial of the search or, after a final stage, by run of that."""
@@ -34,7 +31,8 @@ def keep_tested(study: Study, folder: StudyFolder, kept: Kept) -> Kept:
         checkpoints = frozen.open_checkpoints(folder, "final" if kept.final else "search")
         for spec in _specs(study, kept):
             if spec.number not in tests:
-                tests[spec.number] = _test(study, checkpoints.local(spec.number), spec)
+                with ended_run(study, checkpoints, spec, "test") as (config, trial):
+                    tests[spec.number] = study.trainable.test(config, trial)
         write_kept(_with_tests(kept, tests), folder)
     return _with_tests(kept, tests)
 
@@ -63,7 +61,7 @@ def _looked_at(final: KeptFinal) -> Iterator[KeptCandidate]:
 def _specs(study: Study, kept: Kept) -> Iterator[TrialSpec]:
     if kept.final is None:
         for each in kept.best:
-            seed = derive(study.file.search.seed, "trial", each.trial)
+            seed = seeds.of_trial(study.file.search.seed, each.trial)
             yield TrialSpec(each.trial, each.config, seed, lease="")
         return
     for candidate in _looked_at(kept.final):
@@ -88,16 +86,3 @@ def _with_tests(kept: Kept, tests: Tests) -> Kept:
 def _with_its_tests(candidate: KeptCandidate, tests: Tests) -> KeptCandidate:
     runs = [tests.get(number, {}) for number in candidate.runs.values()]
     return candidate.model_copy(update={"test": by_name(runs)})
-
-
-def _test(study: Study, checkpoint: Path, spec: TrialSpec) -> Mapping[str, float]:
-    trial = Trial(spec, study.folder, checkpoint, lambda report: Decision.PAUSE)
-    try:
-        return study.trainable.test(study.space.config(spec.config), trial)
-    except HpoError:
-        raise
-    except Exception as error:
-        raise StudyFailed(
-            f"the search is done, but test metrics failed: {type(error).__name__}: {error}",
-            "mend that and run the study again: only the test is left to do",
-        ) from error

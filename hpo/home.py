@@ -68,7 +68,8 @@ class StudyFolder:
 
     @property
     def code(self) -> Path:
-        """What was shipped with it when it was submitted: a copy of the study file's folder."""
+        """A folder of what was shipped with it when it was submitted: a copy of the study file's
+        folder, which its spec names."""
         return self.root / "code"
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pydantic import InstanceOf
@@ -49,6 +49,10 @@ class Progress:
     @property
     def finished(self) -> int:
         return sum(n for state, n in self.counts.items() if state is not State.RUNNING)
+
+
+Observer = Callable[[Progress, str | None], None]
+"""Called a few times a second with the progress and what is wrong with the tracker, if anything."""
 
 
 def standing(

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from hpo import datasets, frozen
+from hpo import datasets, frozen, run_lock
 from hpo.budget import Spending
 from hpo.errors import InputError
 from hpo.final.plan import read_plan
 from hpo.home import Home, StudyFolder
-from hpo.lock import FileLock
 from hpo.progress import Progress, standing
 from hpo.records import STAGES, StageName, StudyCard, TrialRecord
 from hpo.report import report
@@ -207,7 +206,7 @@ def sync(name: str, home: str | Path | Home | None = None) -> tuple[int, str | N
     study = frozen.thaw(folder)
     if study.file.tracking.uri == "none":
         raise InputError(f"study {name!r} is tracked nowhere", "set tracking.uri in its study file")
-    with running(folder):
+    with run_lock.hold(folder):
         card = frozen.card(study, frozen.study_id(folder))
         card = replace(card, data=datasets.read(folder))
         shown = Shown(study, card, folder, home)
@@ -223,14 +222,3 @@ def sync(name: str, home: str | Path | Home | None = None) -> tuple[int, str | N
                         shown.follow(stage, _Still(trials, how_far))
                         published += len(trials)
     return published, shown.trouble
-
-
-@contextmanager
-def running(folder: StudyFolder) -> Iterator[None]:
-    """One process at a time runs a study."""
-    # A short wait, since whoever asks whether a study is running takes the lock for a moment.
-    lock = FileLock(folder.root / "run.lock", wait_seconds=1.0)
-    try:
-        yield
-    finally:
-        lock.release()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -199,3 +200,8 @@ def best_trials(trials: Iterable[TrialRecord], objectives: Objectives) -> list[T
 
 def _ranks(trial: TrialRecord, objectives: Objectives) -> list[float]:
     return [o.rank(value) for o, value in zip(objectives, trial.values, strict=True)]
+
+
+def canonical(config: Json) -> str:
+    """A config as text, the same for equal configs whatever the order of their keys."""
+    return json.dumps(config, sort_keys=True)

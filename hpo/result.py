@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpo import frozen
+from hpo import frozen, run_lock
 from hpo.budget import Spending
 from hpo.home import Home
 from hpo.limits import Limits
-from hpo.lock import is_held
 from hpo.records import Objectives, State, TrialRecord, best_trials
 from hpo.report.kept import Kept, read_kept
 
@@ -95,7 +94,7 @@ def load_study(name: str, home: str | Path | Home | None = None) -> StudyResult:
         name=name,
         objectives=file.objectives,
         done=kept is not None and kept.complete and kept.trials == finished,
-        running=is_held(folder.root / "run.lock"),
+        running=run_lock.is_running(folder),
         total=file.search.trials,
         front=front,
         kept=kept if current else None,

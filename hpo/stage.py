@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
-from hpo import frozen
+from hpo import frozen, seeds
 from hpo.budget import BudgetSettings
 from hpo.checkpoints import Checkpoints
 from hpo.endings import Rules, Valued
@@ -19,7 +19,6 @@ from hpo.search import grid
 from hpo.search.draws import Draws
 from hpo.search.record import Record
 from hpo.search.samplers import Proposal
-from hpo.seeds import derive
 from hpo.studyfile import Study
 
 
@@ -129,7 +128,7 @@ class Search(Stage):
             budget=study.file.budget,
             asked=search.trials,
             total=None if total == math.inf else int(total),
-            seed=lambda number: derive(search.seed, "trial", number),
+            seed=lambda number: seeds.of_trial(search.seed, number),
             rules=lambda number: valued,
         )
 

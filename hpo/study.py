@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
-from hpo import datasets, frozen, studyfile
+from hpo import datasets, frozen, run_lock, studyfile
 from hpo.budget import Spending
 from hpo.engine import Engine
 from hpo.errors import InputError, StudyFailed
 from hpo.execute.share import Cluster
-from hpo.final_stage import FinalWorked, run_final
+from hpo.finale import FinalWorked, run_final
 from hpo.held_out import keep_tested
 from hpo.home import Home, StudyFolder
-from hpo.progress import Progress
-from hpo.publishing import Shown, running
+from hpo.progress import Observer, Progress
+from hpo.publishing import Shown
 from hpo.records import Json, TrialRecord, best_trials
 from hpo.report import report
 from hpo.report.kept import Kept, read_kept, write_kept
@@ -32,9 +32,6 @@ from hpo.studyfile import Study
 from hpo.track import Ending
 
 log = logging.getLogger(__name__)
-
-Observer = Callable[[Progress, str | None], None]
-"""Called a few times a second with the progress and what is wrong with the tracker, if anything."""
 
 
 def run(
@@ -80,7 +77,7 @@ def run(
     home = Home.at(home)
     home.make()
     folder = home.study(study.name)
-    with running(folder), _logging(folder):
+    with run_lock.hold(folder), _logging(folder):
         data = None if _is_complete(study, folder) else check_trainable(study)
         card = frozen.freeze(study, home, extend)
         if data is not None:

@@ -19,7 +19,7 @@ from hpo.budget import BudgetSettings
 from hpo.checkpoints import place_mistake
 from hpo.errors import InputError, Mistake, Place, StudyFileError, TrainableError
 from hpo.execute.settings import ResourceSettings
-from hpo.finalists import FinalSettings
+from hpo.final_settings import FinalSettings
 from hpo.home import STUDY_NAME
 from hpo.records import Json, Objective, Objectives
 from hpo.search import grid, rules

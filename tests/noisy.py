@@ -62,7 +62,7 @@ class Noisy(hpo.Trainable):
     def _note(self, config: Config, **facts: Any) -> None:
         if config.log:
             with Path(config.log).open("a") as log:
-                log.write(json.dumps(facts) + "\n")
+                log.write(json.dumps({**facts, "pid": os.getpid()}) + "\n")
 
 
 trainer = Noisy()

@@ -15,14 +15,14 @@ import pytest
 from noisy import MARKER
 from toys import lines as noted
 
-from hpo import StudyResult, load_study, study, studyfile
+from hpo import StudyResult, load_study, seeds, study, studyfile
+from hpo.bundle import newest
 from hpo.errors import StudyFailed, StudyFileError
 from hpo.final.plan import read_plan
 from hpo.home import Home
 from hpo.records import State
 from hpo.report import status
 from hpo.report.final import lines
-from hpo.seeds import derive
 
 TESTS = Path(__file__).parent
 
@@ -59,7 +59,7 @@ def test_the_winner_has_the_best_mean_over_fresh_seeds(write, home, tmp_path) ->
     result = run(write(baseline={"x": 0.95, "log": str(tmp_path / "log.jsonl")}), home)
     final = result.kept.final
     assert result.done and load_study("noisy", home).done
-    assert final.seeds == tuple(derive("final", r) for r in range(3))
+    assert final.seeds == tuple(seeds.of_repeat(r) for r in range(3))
     means = [sum(each.values) / 3 for each in final.candidates]
     assert means == sorted(means) and len(means) == 2
     ranked = sorted(result.trials, key=lambda trial: trial.values[0])
@@ -210,6 +210,26 @@ def test_a_refit_trains_the_winner_once_more_and_has_no_value(write, home, tmp_p
     assert (home.study("noisy").final.checkpoint(final.refit) / "model.json").exists()
     refits = [line for line in noted(tmp_path / "log.jsonl") if line.get("refit")]
     assert [line["refit"] for line in refits] == [3]
+
+
+def test_under_ray_it_is_what_it_is_in_one_process(write, home, tmp_path, ray_cluster) -> None:
+    """The search alone may come out differently side by side: here it draws at random."""
+    log = tmp_path / "log.jsonl"
+    path = write(
+        baseline={"x": 0.95, "log": str(log)},
+        final={"top_k": 2, "repeats": 2, "refit": True},
+        resources={"workers": 2},
+    )
+    there = study.run(path, home=home)
+    tested = times_tested(tmp_path)
+    pids = {line["pid"] for line in noted(log) if "ran" in line}
+    assert there.done and os.getpid() not in pids
+    assert [each.state for each in there.runs] == [State.COMPLETE] * 7
+    assert set(tested.values()) == {1} and len(tested) == 4
+    log.unlink()
+    here = run(path, Home(tmp_path / "other"))
+    assert there.kept == here.kept and there.kept.final.refit == 6
+    assert newest(home.study("noisy").bundles) is not None
 
 
 def test_without_a_complete_run_nobody_wins(write, home, tmp_path) -> None:

@@ -342,7 +342,7 @@ def test_a_warm_start_from_another_objective_is_refused(freeze, home):
 def test_a_study_on_disk_that_is_too_large_is_refused(freeze, home, monkeypatch):
     freeze()
     folder = home.study("toy")
-    monkeypatch.setattr(frozen, "MAX_SPEC_BYTES", folder.spec.stat().st_size - 1)
+    monkeypatch.setattr("hpo.spec.MAX_BYTES", folder.spec.stat().st_size - 1)
     with pytest.raises(InputError, match=r"spec.json is damaged: .*at most"):
         frozen.settings(folder)
 

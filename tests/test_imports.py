@@ -18,7 +18,7 @@ LAYERS = [
     ["hpo.cli"],
     ["hpo.service"],
     ["hpo.study"],
-    ["hpo.compare", "hpo.final_stage"],
+    ["hpo.compare", "hpo.finale"],
     ["hpo.runner"],
     ["hpo.engine", "hpo.held_out", "hpo.publishing", "hpo.watch"],
     ["hpo.result"],
@@ -26,7 +26,8 @@ LAYERS = [
     ["hpo.report"],
     ["hpo.coordinator"],
     ["hpo.final", "hpo.stage"],
-    ["hpo.datasets", "hpo.frozen"],
+    ["hpo.asking", "hpo.datasets", "hpo.frozen"],
+    ["hpo.spec"],
     ["hpo.studyfile", "hpo.schema"],
     ["hpo.search", "hpo.execute", "hpo.track", "hpo.train"],
     ["hpo.trainable"],
@@ -34,8 +35,9 @@ LAYERS = [
     [
         *("hpo.records", "hpo.home", "hpo.metric_log", "hpo.seeds", "hpo.settings"),
         *("hpo.assignments", "hpo.budget", "hpo.endings", "hpo.guards", "hpo.ledger"),
-        *("hpo.limits", "hpo.process", "hpo.progress", "hpo.urls", "hpo.snapshot", "hpo.finalists"),
-        *("hpo.differences", "hpo.files", "hpo.lock", "hpo.lazy", "hpo.errors"),
+        *("hpo.limits", "hpo.process", "hpo.progress", "hpo.urls", "hpo.snapshot"),
+        *("hpo.final_settings", "hpo.formats", "hpo.opener", "hpo.repeated", "hpo.run_lock"),
+        *("hpo.differences", "hpo.files", "hpo.standing", "hpo.lock", "hpo.lazy", "hpo.errors"),
     ],
 ]
 APART = ["hpo.search", "hpo.execute", "hpo.track", "hpo.train"]
@@ -182,6 +184,7 @@ def test_no_module_imports_itself_around_a_corner():
     [
         ("hpo", ["torch", "ray", "optuna", "mlflow", "numpy", "pydantic"]),
         ("hpo.studyfile", ["torch", "ray", "optuna", "mlflow"]),
+        ("hpo.spec", ["torch", "ray", "optuna", "mlflow"]),
         ("hpo.reuse.loading", ["ray", "optuna", "mlflow", "torch"]),
         ("hpo.train.builtin", ["torch", "numpy", "ray", "optuna", "mlflow"]),
         ("hpo.train.drivers.single", ["ray", "optuna", "mlflow", "sklearn", "pandas"]),

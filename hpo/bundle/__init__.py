@@ -5,7 +5,6 @@ Needs pydantic alone, so that production code can read a bundle without ray, opt
 
 from hpo.bundle.contents import Contents as Contents
 from hpo.bundle.contents import Provenance as Provenance
-from hpo.bundle.contents import Spread as Spread
 from hpo.bundle.folder import WEIGHTS as WEIGHTS
 from hpo.bundle.folder import Bundle as Bundle
 from hpo.bundle.folder import newest as newest

@@ -2,42 +2,14 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from hpo.records import Json, Objectives
+from hpo.repeated import Repeated
 from hpo.settings import Settings
-
-
-class Spread(Settings):
-    """A metric over repeated runs of one config, each from another seed.
-
-    Args:
-        values: one for each seed, in the order of `Contents.seeds`.
-    """
-
-    model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan="strings")
-
-    values: tuple[float, ...] = Field(min_length=1)
-
-    @property
-    def mean(self) -> float:
-        return math.fsum(self.values) / len(self.values)
-
-    @property
-    def standard_deviation(self) -> float:
-        """Between seeds; 0 for a single one."""
-        n, mean = len(self.values), self.mean
-        squares = math.fsum((value - mean) ** 2 for value in self.values)
-        return math.sqrt(squares / (n - 1)) if n > 1 else 0.0
-
-    def __str__(self) -> str:
-        n = len(self.values)
-        if n == 1:
-            return f"{self.mean:.4g} (n = 1)"
-        return f"{self.mean:.4g} ± {self.standard_deviation / math.sqrt(n):.2g} (n = {n})"
 
 
 class Provenance(Settings):
@@ -69,11 +41,13 @@ class Contents(Settings):
         space: that was searched.
         objectives: that chose it.
         seeds: `trial.seed` of each run that the metrics are from.
-        validation: final metrics of those runs, by name.
+        validation: final metrics of those runs, by name, each in the order of `seeds`.
         test: their test metrics.
         refit: whether the weights are of one more run, on training and validation rows together,
             of which there are no metrics; otherwise they are of the first of those runs.
     """
+
+    model_config = ConfigDict(allow_inf_nan=True, ser_json_inf_nan="strings")
 
     schema_version: Literal[1] = 1
     study: str
@@ -85,7 +59,18 @@ class Contents(Settings):
     space: Json
     objectives: Objectives = Field(min_length=1)
     seeds: tuple[int, ...] = Field(min_length=1)
-    validation: dict[str, Spread]
-    test: dict[str, Spread] = Field(default_factory=dict)
+    validation: dict[str, tuple[float, ...]]
+    test: dict[str, tuple[float, ...]] = Field(default_factory=dict)
     refit: bool = False
     provenance: Provenance
+
+    @model_validator(mode="after")
+    def _fit(self) -> Contents:
+        for name, values in {**self.validation, **self.test}.items():
+            if len(values) != len(self.seeds):
+                raise ValueError(f"{name} has a value for each of {len(self.seeds)} seeds")
+        return self
+
+    def repeated(self, values: Sequence[float]) -> Repeated:
+        """Numbers that stand in the order of `seeds`, by seed."""
+        return Repeated(dict(zip(self.seeds, values, strict=True)))

@@ -35,10 +35,6 @@ class Bundle:
         path = self.folder / WEIGHTS
         return path if path.exists() else None
 
-    @property
-    def study_file(self) -> Path:
-        return self.folder / STUDY
-
 
 def open_bundle(folder: Path) -> Bundle:
     """Reads a bundle, all of it compared with its manifest first.

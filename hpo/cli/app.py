@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -19,8 +19,6 @@ app = typer.Typer(
 out = Console(soft_wrap=True, highlight=False)
 
 INTERRUPTED = 130
-
-Format = Literal["yaml", "json", "env"]
 
 StudyArgument = Annotated[str, typer.Argument(help="A study file, or the name of a shipped study.")]
 NameArgument = Annotated[str, typer.Argument(help="The name of a study that was run.")]

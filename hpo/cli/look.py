@@ -5,13 +5,17 @@ from __future__ import annotations
 import contextlib
 import signal
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from hpo.cli.app import INTERRUPTED, NameArgument, app, out
 from hpo.errors import HpoError
 from hpo.home import Home
+
+if TYPE_CHECKING:
+    from hpo.standing import Standing
+    from hpo.track.login import Address
 
 MAX_LINKS = 10
 
@@ -28,11 +32,11 @@ def list_() -> None:
     if not found:
         out.print(f"no studies in {home.root}; hpo run STUDY makes one", markup=False)
         return
-    rows: list[tuple[str, object, object]] = []
+    rows: list[tuple[str, object, Standing | None]] = []
     for folder in found:
         try:
             result: object = load_study(folder.name, home)
-            stands: object = standing(folder.name, home)
+            stands = standing(folder.name, home)
         except HpoError as error:
             result, stands = error, None
         rows.append((folder.name, result, stands))
@@ -71,21 +75,21 @@ def ui(
 ) -> None:
     """Open the MLflow UI on this home, on loopback."""
     from hpo.track import home_server
+    from hpo.track.login import Address
     from hpo.track.ui import serve
 
     home = Home.default()
     up = home_server.running(home)
     if up is not None:
         out.print(f"MLflow UI: {up.url}, of the service that hpo up started", markup=False)
-        home_server.log_in(home, up)
-        _print_views(up.url)
+        _print_views(home_server.address(home, up))
         return
     # Ended by SIGTERM it ends its server, too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
     server = serve(home, host, port)
     out.print(f"MLflow UI: {server.page} (Ctrl-C ends it)", markup=False)
     try:
-        _print_views(server.url)
+        _print_views(Address(server.url))
         server.wait()
     except KeyboardInterrupt:
         pass
@@ -93,10 +97,10 @@ def ui(
         server.stop()
 
 
-def _print_views(url: str) -> None:
+def _print_views(server: Address) -> None:
     """The addresses of the newest studies; none where the server does not let us in."""
     from hpo.track.listing import shown
 
     with contextlib.suppress(OSError):
-        for name, address in shown(url)[:MAX_LINKS]:
+        for name, address in shown(server)[:MAX_LINKS]:
             out.print(f"  {name}: {address}", markup=False)

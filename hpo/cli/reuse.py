@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from hpo.cli.app import Format, NameArgument, app, out
+from hpo.cli.app import NameArgument, app, out
 from hpo.errors import InputError
+from hpo.formats import Format
 from hpo.home import Home
 
 ReferenceArgument = Annotated[

@@ -57,6 +57,11 @@ def up_(
 
     home = Home.default()
     if join is not None:
+        if any(each is not None for each in (studies, store, artifacts, host, ray, tracking)):
+            raise InputError(
+                "--join stands alone: the rest is decided by the service that this machine joins",
+                "leave the other options out, or give them to the hpo up there",
+            )
         was = service.join(home, join)
         out.print(f"this machine {'is' if was else 'is now'} a node of {join}", markup=False)
         return
@@ -182,7 +187,7 @@ def logs(
 
     def is_over() -> bool:
         now = standing(name, home)
-        return now is None or now.is_over
+        return now is None or now.state.is_over
 
     try:
         said = service.follow(paths[0], is_over) if follow else service.read(paths)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from hpo import metric_log
 from hpo.final.plan import Entry, Plan
-from hpo.finalists import FinalSettings
+from hpo.final_settings import FinalSettings
 from hpo.home import StudyFolder
 from hpo.records import Json, Objective, State, TrialRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class Lineup:
     """Who runs in a final stage.
 
     Args:
@@ -46,7 +46,7 @@ def grown(
     baseline: Json | None,
     trials: Sequence[TrialRecord],
     objective: Objective,
-) -> tuple[Plan, Field]:
+) -> tuple[Plan, Lineup]:
     """The plan with all that the final stage needs after a search, and who runs in it.
 
     Args:
@@ -55,8 +55,8 @@ def grown(
     best = finalists(trials, objective, settings.top_k)
     plan = plan.with_candidates(trial.number for trial in best)
     candidates = tuple(trials[number] for number in plan.candidates)
-    field = Field(candidates, None if baseline is None else Entry(None, baseline))
-    return plan.with_repeats(field.entries, settings.repeats), field
+    lineup = Lineup(candidates, None if baseline is None else Entry(None, baseline))
+    return plan.with_repeats(lineup.entries, settings.repeats), lineup
 
 
 def refit_steps(folder: StudyFolder, runs: Sequence[TrialRecord]) -> int:

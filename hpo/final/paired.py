@@ -7,60 +7,33 @@ to one it does to the other, too: the difference within a seed says more than tw
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hpo.records import Objective
+from hpo.repeated import Repeated
 
 LEVEL = 0.95
 """Of the intervals: how many of them hold the true value."""
 
 
 @dataclass(frozen=True, slots=True)
-class Repeated:
-    """One config's values over seeds.
-
-    Args:
-        values: by repeat; repeat r has the same seed for every config.
-    """
-
-    values: Mapping[int, float]
-
-    @property
-    def n(self) -> int:
-        return len(self.values)
-
-    @property
-    def mean(self) -> float:
-        return math.fsum(self.values.values()) / self.n
-
-    @property
-    def standard_error(self) -> float:
-        """Of the mean; NaN with fewer than two seeds."""
-        if self.n < 2:
-            return math.nan
-        squares = math.fsum((value - self.mean) ** 2 for value in self.values.values())
-        return math.sqrt(squares / (self.n - 1) / self.n)
-
-    def __str__(self) -> str:
-        spread = f" ± {self.standard_error:.2g}" if self.n > 1 else ""
-        return f"{self.mean:.4g}{spread} (n = {self.n})"
-
-
-@dataclass(frozen=True, slots=True)
 class Difference:
-    """The second of two less the first, over the seeds that both have.
+    """The second of two less the first.
 
     Args:
         low, high: the 95 % interval of the mean, by Student's t distribution; infinite from one
             seed.
-        n: seeds.
+        n: seeds that both have, whose differences these are; or, of independent runs, how many
+            the second has.
+        n_first: how many the first has of independent runs, Welch's interval; `None`: in pairs.
     """
 
     mean: float
     low: float
     high: float
     n: int
+    n_first: int | None = None
 
     @property
     def told_apart(self) -> bool:
@@ -68,10 +41,10 @@ class Difference:
         return self.low > 0 or self.high < 0
 
     def __str__(self) -> str:
-        return (
-            f"{self.mean:+.4g}, 95 % interval {self.low:+.4g} to {self.high:+.4g},"
-            f" n = {self.n} paired seeds"
-        )
+        runs = f"n = {self.n} paired seeds"
+        if self.n_first is not None:
+            runs = f"n = {self.n_first} and {self.n} independent runs"
+        return f"{self.mean:+.4g}, 95 % interval {self.low:+.4g} to {self.high:+.4g}, {runs}"
 
 
 def difference(first: Repeated, second: Repeated) -> Difference:
@@ -84,7 +57,7 @@ def difference(first: Repeated, second: Repeated) -> Difference:
     if not shared:
         raise ValueError("the two have no seed in common")
     each = Repeated({r: second.values[r] - first.values[r] for r in shared})
-    half = _quantile(each.n - 1) * each.standard_error if each.n > 1 else math.inf
+    half = quantile(each.n - 1) * each.standard_error if each.n > 1 else math.inf
     return Difference(each.mean, each.mean - half, each.mean + half, each.n)
 
 
@@ -118,7 +91,7 @@ def alike(candidates: Sequence[Repeated], winner: int) -> list[int]:
     ]
 
 
-def _quantile(degrees: int) -> float:
+def quantile(degrees: float) -> float:
     """Of Student's t distribution, for a two-sided interval."""
     from scipy import stats
 

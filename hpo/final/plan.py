@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pydantic import Field
 
+from hpo import seeds
 from hpo.errors import InputError
 from hpo.files import write_atomically
 from hpo.home import StudyFolder
-from hpo.records import Json
-from hpo.seeds import derive
+from hpo.records import Json, canonical
 from hpo.settings import Settings
 
 BASELINE = "baseline"
@@ -52,8 +51,7 @@ class Run(Settings):
 
     @property
     def seed(self) -> int:
-        """The same in every study, so that two studies can be compared seed by seed."""
-        return derive("final", self.repeat)
+        return seeds.of_repeat(self.repeat)
 
 
 class Plan(Settings):
@@ -90,11 +88,11 @@ class Plan(Settings):
 
     def numbers(self, config: Mapping[str, Json]) -> dict[int, int]:
         """The honest runs of a config: their numbers by repeat."""
-        canonical = _canonical(config)
+        sought = canonical(config)
         return {
             run.repeat: number
             for number, run in enumerate(self.runs)
-            if run.refit is None and _canonical(run.config) == canonical
+            if run.refit is None and canonical(run.config) == sought
         }
 
     def refit(self, config: Mapping[str, Json], steps: int) -> int | None:
@@ -133,8 +131,4 @@ def write_plan(plan: Plan, folder: StudyFolder) -> None:
 
 
 def _key(run: Run) -> tuple[str, int, int | None]:
-    return _canonical(run.config), run.repeat, run.refit
-
-
-def _canonical(config: Mapping[str, Json]) -> str:
-    return json.dumps(config, sort_keys=True)
+    return canonical(run.config), run.repeat, run.refit

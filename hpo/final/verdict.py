@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpo.final.candidates import Field
-from hpo.final.paired import Repeated, alike
+from hpo.final.candidates import Lineup
+from hpo.final.paired import alike
 from hpo.final.plan import Entry, Plan
 from hpo.records import Objective, State, TrialRecord
+from hpo.repeated import Repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def judge(
     plan: Plan,
     records: Sequence[TrialRecord],
     objective: Objective,
-    field: Field,
+    lineup: Lineup,
     repeats: int,
 ) -> Verdict | None:
     """Ranks the candidates.
@@ -69,7 +70,7 @@ def judge(
     """
     found = [
         candidate(plan, records, Entry(t.number, t.config), repeats, t.value)
-        for t in field.candidates
+        for t in lineup.candidates
     ]
     ranked = sorted(
         (each for each in found if each.runs),
@@ -78,7 +79,7 @@ def judge(
     if not ranked:
         return None
     near = alike([each.repeated for each in ranked], 0)
-    baseline = field.baseline
+    baseline = lineup.baseline
     beside = candidate(plan, records, baseline, repeats) if baseline is not None else None
     return Verdict(tuple(ranked), tuple(ranked[i] for i in near), beside)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from hpo import seeds
 from hpo.final.paired import difference, verdict
 from hpo.final.verdict import Candidate, Verdict
 from hpo.records import Objective
 from hpo.report.kept import KeptCandidate, KeptFinal
 from hpo.report.words import count, digits
-from hpo.seeds import derive
 
 
 def as_kept_final(found: Verdict, repeats: int, refit: int | None) -> KeptFinal:
@@ -22,7 +22,7 @@ def as_kept_final(found: Verdict, repeats: int, refit: int | None) -> KeptFinal:
         candidates=tuple(_kept(each) for each in found.candidates),
         alike=tuple(each.entry.trial for each in found.alike if each.entry.trial is not None),
         baseline=found.baseline and _kept(found.baseline),
-        seeds=tuple(derive("final", repeat) for repeat in range(repeats)),
+        seeds=tuple(seeds.of_repeat(repeat) for repeat in range(repeats)),
         refit=refit,
     )
 

@@ -11,10 +11,10 @@ from pydantic import ConfigDict, Field, model_validator
 from hpo import trainable as trainables
 from hpo.errors import InputError
 from hpo.files import read_bounded, write_atomically
-from hpo.final.paired import Repeated
 from hpo.final.plan import Entry
 from hpo.home import Home, StudyFolder
 from hpo.records import Json, Objective, Objectives
+from hpo.repeated import Repeated
 from hpo.report.words import metrics_line
 from hpo.settings import Settings
 from hpo.space import typed

@@ -19,6 +19,8 @@ from hpo.report.final import lines
 from hpo.report.live import counts, left, pace
 from hpo.report.tables import columns
 from hpo.report.words import count, digits, duration, metrics_line, params_line, values_line, yaml
+from hpo.snapshot import Snapshot
+from hpo.standing import Standing, StudyState
 
 MAX_ROWS = 20
 
@@ -40,13 +42,13 @@ def result(result: Any) -> Iterator[RenderableType]:
         )
 
 
-def status(result: Any, standing: Any = None) -> Iterator[RenderableType]:
+def status(result: Any, standing: Standing | None = None) -> Iterator[RenderableType]:
     """How far a study is, from its record, and, if it was submitted, from how it stands."""
     yield Text(
         f"study {result.name}: {_state(result, standing)}; {_outcomes(result)}", style="bold"
     )
     if standing is not None and standing.why:
-        yield Text(standing.why, style="yellow" if standing.state == "failed" else "")
+        yield Text(standing.why, style="yellow" if standing.state is StudyState.FAILED else "")
     if standing is not None and standing.snapshot is not None:
         yield from _at_work(standing.snapshot)
     yield from _findings(result)
@@ -60,7 +62,7 @@ def status(result: Any, standing: Any = None) -> Iterator[RenderableType]:
         yield Text(f"look at it: {standing.page}")
 
 
-def studies(found: Sequence[tuple[str, Any, Any]]) -> Table:
+def studies(found: Sequence[tuple[str, Any, Standing | None]]) -> Table:
     """One row a study.
 
     Args:
@@ -164,23 +166,26 @@ def _outcomes(result: Any) -> str:
     return text
 
 
-def _state(result: Any, standing: Any) -> str:
+def _state(result: Any, standing: Standing | None) -> StudyState:
     if standing is not None:
-        return str(standing.state)
-    return "finished" if result.done else "running" if result.running else "stopped"
+        return standing.state
+    if result.done:
+        return StudyState.FINISHED
+    return StudyState.RUNNING if result.running else StudyState.STOPPED
 
 
-def _left(standing: Any) -> str:
+def _left(standing: Standing | None) -> str:
     seen = None if standing is None else standing.snapshot
     return "" if seen is None else left(seen.progress, seen.taken - seen.progress.started)
 
 
-def _list_state(result: Any, standing: Any) -> str:
-    state = _state(result, standing)
-    return f"{state}, {standing.why}" if state == "queued" else state
+def _list_state(result: Any, standing: Standing | None) -> str:
+    if standing is not None and standing.state is StudyState.QUEUED:
+        return f"{standing.state}, {standing.why}"
+    return _state(result, standing)
 
 
-def _at_work(seen: Any) -> Iterator[RenderableType]:
+def _at_work(seen: Snapshot) -> Iterator[RenderableType]:
     """How far a running study was when its runner last looked."""
     progress = seen.progress
     where = "" if progress.stage == "search" else "final stage: "

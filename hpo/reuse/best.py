@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Literal
 
 from hpo.differences import differences
+from hpo.formats import Format
 from hpo.records import Json
 from hpo.report.kept import Kept
 from hpo.report.words import count, yaml
@@ -15,8 +15,6 @@ from hpo.trainable import Moved, Scale
 
 HERE = Scale()
 """As it was found."""
-
-Format = Literal["yaml", "json", "env"]
 
 
 def answer(

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from hpo import frozen
+from hpo import datasets, frozen, seeds
+from hpo.asking import ended_run
 from hpo.bundle import (
     WEIGHTS,
     Bundle,
     Contents,
-    Spread,
     describe,
     newest,
     numbered,
@@ -23,15 +23,12 @@ from hpo.bundle import (
     read_manifest,
     write_bundle,
 )
-from hpo.checkpoints import Checkpoints
-from hpo.errors import HpoError, InputError, StudyFailed
+from hpo.errors import InputError
 from hpo.home import StudyFolder
-from hpo.records import Decision, Json, TrialSpec
+from hpo.records import Json, StageName, TrialSpec
 from hpo.report.kept import Kept, KeptFinal
 from hpo.reuse.provenance import provenance
-from hpo.seeds import derive
 from hpo.studyfile import Study
-from hpo.trainable import Trial
 
 log = logging.getLogger(__name__)
 
@@ -43,16 +40,22 @@ class _Result:
     Args:
         trial: that found the config.
         seeds: of the runs that the metrics are from.
-        weights: the run that the weights are of: its folder, number and seed.
+        stage, weights: the run that the weights are of.
     """
 
     trial: int
     config: Mapping[str, Json]
     seeds: tuple[int, ...]
-    validation: dict[str, Spread]
-    test: dict[str, Spread]
-    weights: tuple[Checkpoints, int, int]
+    validation: dict[str, tuple[float, ...]]
+    test: dict[str, tuple[float, ...]]
+    stage: StageName
+    weights: TrialSpec
     refit: bool = False
+
+    def is_in(self, contents: Contents) -> bool:
+        """Whether a bundle tells of it."""
+        names = ("trial", "config", "seeds", "validation", "test", "refit")
+        return all(getattr(self, name) == getattr(contents, name) for name in names)
 
 
 def leave(
@@ -79,10 +82,10 @@ def leave(
         return None  # its winner is not known yet
     if len(kept.objectives) > 1 and trial is None:
         return None
-    for left in folder.bundles.glob(".bundle-*"):  # of a process that was killed
-        shutil.rmtree(left, ignore_errors=True)
-    result = _result(study, folder, kept, trial)
-    weights, data = _asked(study, result)
+    for scratch in folder.bundles.glob(".bundle-*"):  # of a process that was killed
+        shutil.rmtree(scratch, ignore_errors=True)
+    result = _result(study, kept, trial)
+    weights, data = _asked(study, folder, result)
     contents = Contents(
         study=study.name,
         study_id=frozen.study_id(folder),
@@ -103,24 +106,34 @@ def leave(
     return write_bundle(numbered(folder.bundles), contents, study.text, weights)
 
 
-def _result(study: Study, folder: StudyFolder, kept: Kept, trial: int | None) -> _Result:
+def left(study: Study, folder: StudyFolder, kept: Kept, trial: int | None = None) -> Bundle | None:
+    """The newest bundle, every file of it checked, if it tells of this result.
+
+    Nothing is written, and the trainable is not asked. Args and Raises as for `leave`.
+    """
+    bundle = _newest(folder)
+    if bundle is None or not _result(study, kept, trial).is_in(bundle.contents):
+        return None
+    return bundle
+
+
+def _result(study: Study, kept: Kept, trial: int | None) -> _Result:
     if kept.final is not None:
-        return _of_final(
-            kept.final, kept.objectives[0].metric, frozen.open_checkpoints(folder, "final")
-        )
+        return _of_final(kept.final, kept.objectives[0].metric)
     best = kept.one(trial)
-    seed = derive(study.file.search.seed, "trial", best.trial)
+    seed = seeds.of_trial(study.file.search.seed, best.trial)
     return _Result(
         trial=best.trial,
         config=best.config,
         seeds=(seed,),
-        validation=_spreads({name: (value,) for name, value in best.metrics.items()}),
-        test=_spreads({name: (value,) for name, value in best.test.items()}),
-        weights=(frozen.open_checkpoints(folder), best.trial, seed),
+        validation={name: (value,) for name, value in best.metrics.items()},
+        test={name: (value,) for name, value in best.test.items()},
+        stage="search",
+        weights=TrialSpec(best.trial, best.config, seed, lease=""),
     )
 
 
-def _of_final(final: KeptFinal, metric: str, checkpoints: Checkpoints) -> _Result:
+def _of_final(final: KeptFinal, metric: str) -> _Result:
     winner = final.winner
     assert winner.trial is not None, "the baseline cannot win"
     first = min(winner.runs)
@@ -129,35 +142,24 @@ def _of_final(final: KeptFinal, metric: str, checkpoints: Checkpoints) -> _Resul
         trial=winner.trial,
         config=winner.config,
         seeds=tuple(final.seeds[repeat] for repeat in winner.runs),
-        validation=_spreads({metric: winner.values, **winner.metrics}),
-        test=_spreads(winner.test),
-        weights=(checkpoints, number, final.seeds[first]),
+        validation={metric: winner.values, **winner.metrics},
+        test=winner.test,
+        stage="final",
+        weights=TrialSpec(number, winner.config, final.seeds[first], lease=""),
         refit=final.refit is not None,
     )
 
 
-def _spreads(metrics: Mapping[str, tuple[float, ...]]) -> dict[str, Spread]:
-    return {name: Spread(values=values) for name, values in metrics.items()}
-
-
-def _asked(study: Study, result: _Result) -> tuple[Path | None, Mapping[str, str]]:
+def _asked(
+    study: Study, folder: StudyFolder, result: _Result
+) -> tuple[Path | None, Mapping[str, str]]:
     """The weights and the digests of the data, from the trainable."""
-    checkpoints, number, seed = result.weights
-    config = study.space.config(dict(result.config))
-    spec = TrialSpec(number, result.config, seed, lease="")
-    trial = Trial(spec, study.folder, checkpoints.local(number), lambda report: Decision.PAUSE)
-    try:
+    checkpoints = frozen.open_checkpoints(folder, result.stage)
+    with ended_run(study, checkpoints, result.weights, "bundle") as (config, trial):
         weights = study.trainable.weights(config, trial)
-        data = study.trainable.fingerprint(config, study.folder)
+        data = datasets.digests(study.trainable, config, study.folder)
         if weights is not None:
             check_weights(weights)
-    except HpoError:
-        raise
-    except Exception as error:
-        raise StudyFailed(
-            f"the study is done, but its bundle failed: {type(error).__name__}: {error}",
-            "mend that and run the study again: only the bundle is left to do",
-        ) from error
     return weights, data
 
 
@@ -173,17 +175,23 @@ def check_weights(path: Path) -> None:
         ) from None
 
 
-def _newest_if_same(folder: StudyFolder, contents: Contents, weights: Path | None) -> Bundle | None:
-    """The newest bundle, if it has this result; who computed it where makes no other one."""
+def _newest(folder: StudyFolder) -> Bundle | None:
     path = newest(folder.bundles)
     if path is None:
         return None
     try:
-        bundle = open_bundle(path)
+        return open_bundle(path)
     except InputError as error:
         log.warning(f"the newest bundle is left aside: {error.message}")
         return None
-    found = read_manifest(path).files.get(WEIGHTS)
+
+
+def _newest_if_same(folder: StudyFolder, contents: Contents, weights: Path | None) -> Bundle | None:
+    """The newest bundle, if it has this result; who computed it where makes no other one."""
+    bundle = _newest(folder)
+    if bundle is None:
+        return None
+    found = read_manifest(bundle.folder).files.get(WEIGHTS)
     before, now = (
         each.model_dump_json(exclude={"provenance": True, "space": True})
         for each in (bundle.contents, contents)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from hpo.bundle import Contents, Spread
-from hpo.final.paired import LEVEL, Difference, Repeated, difference
+from hpo.bundle import Contents
+from hpo.final.paired import Difference, difference, quantile
 from hpo.records import Objective
+from hpo.repeated import Repeated
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ class Gain:
     """
 
     objective: Objective
-    old: Spread
-    new: Spread
+    old: Repeated
+    new: Repeated
     difference: Difference | None
     words: str
     sign: int
@@ -49,10 +50,10 @@ def gains(old: Contents, new: Contents) -> list[Gain]:
 
 
 def _gain(objective: Objective, old: Contents, new: Contents) -> Gain:
-    before, now = (each.validation[objective.metric] for each in (old, new))
-    found = _difference(old.seeds, before, new.seeds, now)
+    before, now = (c.repeated(c.validation[objective.metric]) for c in (old, new))
+    found = _difference(before, now)
     if found is None:
-        n = min(len(before.values), len(now.values))
+        n = min(before.n, now.n)
         words = f"whether that is beyond noise cannot be judged: n = {n}, give the study final:"
         return Gain(objective, before, now, None, words, 0)
     if not found.told_apart:
@@ -62,25 +63,17 @@ def _gain(objective: Objective, old: Contents, new: Contents) -> Gain:
     return Gain(objective, before, now, found, words, sign)
 
 
-def _difference(
-    old_seeds: tuple[int, ...], old: Spread, new_seeds: tuple[int, ...], new: Spread
-) -> Difference | None:
-    before = Repeated(dict(zip(old_seeds, old.values, strict=True)))
-    now = Repeated(dict(zip(new_seeds, new.values, strict=True)))
-    if len(before.values.keys() & now.values.keys()) > 1:
-        return difference(before, now)
-    return welch(old, new) if before.n > 1 and now.n > 1 else None
+def _difference(old: Repeated, new: Repeated) -> Difference | None:
+    if len(old.values.keys() & new.values.keys()) > 1:
+        return difference(old, new)
+    return welch(old, new) if old.n > 1 and new.n > 1 else None
 
 
-def welch(old: Spread, new: Spread) -> Difference:
+def welch(old: Repeated, new: Repeated) -> Difference:
     """The difference of two means with a 95 % interval, of independent runs, two or more each."""
-    from scipy import stats
-
-    n_old, n_new = len(old.values), len(new.values)
-    v_old, v_new = old.standard_deviation**2 / n_old, new.standard_deviation**2 / n_new
-    error, mean = math.sqrt(v_old + v_new), new.mean - old.mean
-    if error == 0:
-        return Difference(mean, mean, mean, min(n_old, n_new))
-    degrees = (v_old + v_new) ** 2 / (v_old**2 / (n_old - 1) + v_new**2 / (n_new - 1))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, degrees)) * error
-    return Difference(mean, mean - half, mean + half, min(n_old, n_new))
+    v_old, v_new = old.standard_error**2, new.standard_error**2
+    error, mean, half = math.sqrt(v_old + v_new), new.mean - old.mean, 0.0
+    if error > 0:
+        degrees = (v_old + v_new) ** 2 / (v_old**2 / (old.n - 1) + v_new**2 / (new.n - 1))
+        half = quantile(degrees) * error
+    return Difference(mean, mean - half, mean + half, new.n, n_first=old.n)

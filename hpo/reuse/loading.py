@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hpo import space
 from hpo import trainable as trainables
-from hpo.bundle import Bundle, Contents
+from hpo.bundle import Bundle, Contents, newest, open_bundle
 from hpo.errors import InputError, TrainableError
 from hpo.home import Home
 from hpo.records import Json
 from hpo.report.kept import Kept, kept_of
 from hpo.reuse.references import Reference, bundle_of
+from hpo.spec import find_spec
 from hpo.trainable import Trainable
 
 
@@ -77,7 +77,8 @@ def load_best(
 
     Args:
         reference: the name of a study in the home, as it stands now; `NAME@ALIAS` of the model
-            registry; or the folder of a bundle. Of the latter two every file is checked.
+            registry; or the folder of a bundle. Of a bundle every file is checked; a study that is
+            done has left one, unless nobody has chosen among several objectives.
         home: the home folder; default `$HPO_HOME`, or `.hpo/` in the working folder.
         trial: which of the best trials; needed where a study has several objectives.
         tracking_uri: where the model registry is; default `$MLFLOW_TRACKING_URI`, else where the
@@ -140,7 +141,7 @@ def source_of(
     """What is meant by a reference; see `load_best`."""
     named = Reference.parse(reference)
     if named.name is not None and named.alias is None:
-        return kept_of(named.name, home)
+        return _of_study(named.name, Home.at(home))
     return found_bundle(reference, home, tracking_uri, code)
 
 
@@ -173,15 +174,28 @@ def chosen(source: Source, trial: int | None = None) -> Chosen:
     if trial not in (None, contents.trial):
         raise InputError(
             f"the bundle is of trial {contents.trial}, not of trial {trial}",
-            f"hpo best {contents.study} --trial {trial} asks the study itself",
+            "leave the trial out: a bundle holds one config",
         )
     return Chosen(contents.config, contents.trainable, source.code)
 
 
+def _of_study(name: str, home: Home) -> Source:
+    """What a study has come to: its bundle, once it has left one."""
+    kept = kept_of(name, home)
+    path = newest(home.study(name).bundles)
+    if path is None or not kept.complete or len(kept.objectives) > 1:
+        return kept
+    bundle = open_bundle(path)
+    if bundle.contents.trial != kept.one().trial:
+        raise InputError(
+            f"the best of study {name!r} is trial {kept.one().trial}, and its newest bundle"
+            f" is of trial {bundle.contents.trial}",
+            "run the study again: it leaves a bundle of what it has found",
+        )
+    return Found(bundle, Path(kept.folder))
+
+
 def _code_of(contents: Contents, home: Home) -> Path | None:
     """The folder of the study file, if the bundle's study was run in this home."""
-    try:
-        spec = json.loads(home.study(contents.study).spec.read_bytes())
-        return Path(spec["folder"]) if spec["id"] == contents.study_id else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    spec = find_spec(home.study(contents.study))
+    return spec.folder if spec is not None and spec.id == contents.study_id else None

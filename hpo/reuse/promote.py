@@ -6,17 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hpo import frozen
+from hpo import frozen, run_lock
 from hpo.bundle import Bundle
 from hpo.differences import differences
 from hpo.errors import InputError
 from hpo.home import Home, StudyFolder
-from hpo.lock import FileLock
 from hpo.report.kept import kept_of
 from hpo.report.words import metrics_line
 from hpo.reuse import bundling
 from hpo.reuse.gain import Gain, gains, incomparable
-from hpo.reuse.loading import Found, chosen, code_folder, found_bundle
+from hpo.reuse.loading import Found, chosen, code_folder
 from hpo.reuse.references import CHAMPION, check_alias, tracked_at
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class Challenge:
     """A result beside the present holder of an alias.
 
     Args:
@@ -56,8 +55,12 @@ class Comparison:
             said.append(f"  {gain.words}")
         if self.trouble:
             said.append(f"they cannot be compared: {self.trouble}")
-        old, new = self.holder.contents.test, self.new.contents.test
-        said += [f"{name}: {old[name]} -> {new[name]}" for name in old if name in new]
+        old, new = self.holder.contents, self.new.contents
+        said += [
+            f"{name}: {old.repeated(old.test[name])} -> {new.repeated(new.test[name])}"
+            for name in old.test
+            if name in new.test
+        ]
         return said
 
 
@@ -74,10 +77,9 @@ class Promotion:
     """
 
     model: str
-    alias: str
     identity: str
     promoted: bool
-    comparison: Comparison | None
+    comparison: Challenge | None
     version: str | None
     served: bool
 
@@ -115,33 +117,31 @@ def promote(
     home.study(model)  # it is a name as a study's is, or NAME@ALIAS could not name it
     folder = home.study(name)
     found = _bundle(name, home, folder, trial)
-    uri = tracked_at(name, home)
-    if uri is None:
+    at = tracked_at(name, home)
+    if at is None:
         raise InputError(
             f"study {name!r} is tracked nowhere, so there is no model registry",
             "leave tracking out of its study file, or name an MLflow in tracking.uri",
         )
-    registry = Registry(uri)
+    registry = Registry(at.uri, at.login)
     bundle = found.bundle
     holder = registry.holder(model, alias)
     comparison = None
     if holder is not None and holder.identity != bundle.identity:
-        comparison = compare(registry.fetch(holder, home.bundles), bundle)
+        comparison = challenge(registry.fetch(holder, home.bundles), bundle)
         if not (force or comparison.is_better):
-            return Promotion(model, alias, bundle.identity, False, comparison, None, False)
+            return Promotion(model, bundle.identity, False, comparison, None, False)
     network = _network(found)
     version = _register(registry, model, bundle, network)
     registry.set_alias(version, alias)
-    return Promotion(
-        model, alias, bundle.identity, True, comparison, version.number, network is not None
-    )
+    return Promotion(model, bundle.identity, True, comparison, version.number, network is not None)
 
 
-def compare(holder: Bundle, new: Bundle) -> Comparison:
+def challenge(holder: Bundle, new: Bundle) -> Challenge:
     """A result beside the one that holds the alias."""
     before, now = holder.contents, new.contents
     trouble = incomparable(before, now)
-    return Comparison(
+    return Challenge(
         holder=holder,
         new=new,
         config=tuple(
@@ -155,19 +155,21 @@ def compare(holder: Bundle, new: Bundle) -> Comparison:
 def _bundle(name: str, home: Home, folder: StudyFolder, trial: int | None) -> Found:
     """The bundle of the study as it stands."""
     kept = kept_of(name, home)
-    if not kept.complete:
+    study = frozen.thaw(folder)
+    has_winner = study.file.final is None or kept.final is not None
+    if not (kept.complete and has_winner):
         raise InputError(
             f"study {name!r} is not done: its best trial may not be its best in the end",
             f"let it finish; hpo status {name} shows how far it is",
         )
     kept.one(trial)  # says which there are, where one must be chosen
-    if trial is not None:
-        lock = FileLock(folder.root / "run.lock", wait_seconds=1.0)
-        try:
-            bundling.leave(frozen.thaw(folder), folder, kept, trial)
-        finally:
-            lock.release()
-    return found_bundle(name, home)
+    bundle = bundling.left(study, folder, kept, trial)
+    if bundle is None:
+        # Another trial was chosen last; or whoever wrote down the result ended before its bundle.
+        with run_lock.hold(folder):
+            bundle = bundling.leave(study, folder, kept, trial)
+    assert bundle is not None, "the study is done and a trial is chosen"
+    return Found(bundle, study.folder)
 
 
 def _network(found: Found) -> Network | None:
@@ -186,21 +188,21 @@ def _network(found: Found) -> Network | None:
 
 
 def _register(registry: Registry, model: str, bundle: Bundle, network: Network | None) -> Version:
-    contents = bundle.contents
-    metrics = {**contents.validation, **contents.test}
+    of = bundle.contents
+    metrics = {**of.validation, **of.test}
     tags = {
-        "hpo.study": contents.study,
-        "hpo.study_id": contents.study_id,
-        "hpo.trial": str(contents.trial),
-        "hpo.commit": contents.provenance.commit or "unknown",
-        **{f"hpo.metric.{name}": str(spread) for name, spread in metrics.items()},
+        "hpo.study": of.study,
+        "hpo.study_id": of.study_id,
+        "hpo.trial": str(of.trial),
+        "hpo.commit": of.provenance.commit or "unknown",
+        **{f"hpo.metric.{name}": str(of.repeated(v)) for name, v in metrics.items()},
     }
-    means = {o.metric: contents.validation[o.metric].mean for o in contents.objectives}
+    means = {o.metric: of.repeated(of.validation[o.metric]).mean for o in of.objectives}
     what = "" if network else "; a config alone: its trainable builds no model"
     return registry.register(
         model,
         bundle,
         network,
         tags,
-        f"Trial {contents.trial} of study {contents.study}: {metrics_line(means)}{what}.",
+        f"Trial {of.trial} of study {of.study}: {metrics_line(means)}{what}.",
     )

@@ -51,7 +51,7 @@ def provenance(code: Path, folder: StudyFolder, data: Mapping[str, str]) -> Prov
         code: the folder of the study file.
         data: digests of what was trained on, by name.
     """
-    shipped = code.resolve() == folder.code.resolve() and folder.origin.exists()
+    shipped = code.resolve().parent == folder.code.resolve() and folder.origin.exists()
     if shipped:
         origin = Origin.model_validate_json(folder.origin.read_bytes())
     else:

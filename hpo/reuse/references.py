@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass
@@ -11,7 +10,9 @@ from pathlib import Path
 from hpo.bundle import Bundle, newest, open_bundle
 from hpo.errors import InputError
 from hpo.home import STUDY_NAME, Home
-from hpo.track.settings import TrackingSettings, tracking_uri
+from hpo.spec import find_spec, read_spec
+from hpo.track.login import Address
+from hpo.track.settings import TrackingSettings, address_of
 
 CHAMPION = "champion"
 _REGISTERED = re.compile(rf"(?P<name>{STUDY_NAME.pattern})@(?P<alias>[^@/]*)")
@@ -82,6 +83,7 @@ def bundle_of(reference: Reference, home: Home, uri: str | None = None) -> Bundl
     folder = home.study(reference.name)
     path = newest(folder.bundles)
     if path is None:
+        read_spec(folder)
         raise InputError(
             f"study {reference.name!r} has left no bundle in {home.root}",
             f"a study leaves one when it is done; hpo status {reference.name} shows how far it is",
@@ -89,28 +91,29 @@ def bundle_of(reference: Reference, home: Home, uri: str | None = None) -> Bundl
     return open_bundle(path)
 
 
-def registry_of(name: str, home: Home) -> str:
-    """MLflow's URI that a study's registered model is looked up at: `$MLFLOW_TRACKING_URI`, else
+def registry_of(name: str, home: Home) -> Address:
+    """The MLflow that a study's registered model is looked up at: `$MLFLOW_TRACKING_URI`, else
     where the study itself is tracked, else the home's own store."""
-    named = os.environ.get("MLFLOW_TRACKING_URI") or tracked_at(name, home)
-    return named or tracking_uri(TrackingSettings(), home) or home.tracking_uri
+    named = os.environ.get("MLFLOW_TRACKING_URI")
+    found = Address(named) if named else tracked_at(name, home)
+    return found or address_of(TrackingSettings(), home) or Address(home.tracking_uri)
 
 
-def tracked_at(name: str, home: Home) -> str | None:
-    """Where a study is tracked; `None`: nowhere, or it is not known here."""
-    try:
-        spec = json.loads(home.study(name).spec.read_bytes())
-        settings = TrackingSettings.model_validate(spec["file"]["tracking"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return tracking_uri(settings, home)
+def tracked_at(name: str, home: Home) -> Address | None:
+    """Where a study is tracked; `None`: nowhere, or it is not known here.
+
+    Raises:
+        InputError: its spec is damaged.
+    """
+    spec = find_spec(home.study(name))
+    return None if spec is None else address_of(spec.file.tracking, home)
 
 
 def _registered(name: str, alias: str, home: Home, uri: str | None) -> Bundle:
     from hpo.track.registry import Registry
 
-    at = uri or registry_of(name, home)
-    registry = Registry(at)
+    at = Address(uri) if uri else registry_of(name, home)
+    registry = Registry(at.uri, at.login)
     version = registry.holder(name, alias)
     if version is None:
         raise InputError(

@@ -8,12 +8,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpo.bundle import Contents, Provenance, Spread
+from hpo import datasets
+from hpo.bundle import Contents, Provenance
 from hpo.differences import differences
 from hpo.endings import has_diverged
 from hpo.errors import StudyFailed
 from hpo.home import Home, StudyFolder
 from hpo.records import Decision, Objective, Report, TrialSpec
+from hpo.repeated import Repeated
 from hpo.reuse.loading import Chosen, chosen, code_folder, found_bundle
 from hpo.reuse.provenance import provenance
 from hpo.trainable import Trial, TrialStopped, check_metrics
@@ -35,13 +37,13 @@ class Rerun:
     """
 
     objective: Objective
-    stated: Spread
-    found: Spread
+    stated: Repeated
+    found: Repeated
     tolerance: float
 
     @property
     def exact(self) -> bool:
-        pairs = zip(self.stated.values, self.found.values, strict=True)
+        pairs = zip(self.stated.values.values(), self.found.values.values(), strict=True)
         return all(math.isclose(a, b, rel_tol=EXACT, abs_tol=EXACT) for a, b in pairs)
 
     @property
@@ -105,7 +107,8 @@ def reproduce(
     folder = code_folder(found)
     trainable, config = one.load(), one.typed()
     trainable.check(config, folder)
-    now = provenance(folder, home.study(contents.study), trainable.fingerprint(config, folder))
+    data = datasets.digests(trainable, config, folder)
+    now = provenance(folder, home.study(contents.study), data)
     seeds = contents.seeds[:repeats]
     results: list[Mapping[str, float]] = []
     for seed in seeds:
@@ -131,13 +134,14 @@ def differing(before: Provenance, now: Provenance) -> Iterator[str]:
 
 
 def _rerun(objective: Objective, contents: Contents, results: list[Mapping[str, float]]) -> Rerun:
-    whole = contents.validation[objective.metric]
-    n = len(results)
+    whole = contents.repeated(contents.validation[objective.metric])
+    seeds = contents.seeds[: len(results)]
+    error = whole.standard_deviation / math.sqrt(len(results)) if whole.n > 1 else 0.0
     return Rerun(
         objective=objective,
-        stated=Spread(values=whole.values[:n]),
-        found=Spread(values=tuple(result[objective.metric] for result in results)),
-        tolerance=STANDARD_ERRORS * whole.standard_deviation / math.sqrt(n),
+        stated=Repeated({seed: whole.values[seed] for seed in seeds}),
+        found=Repeated({s: r[objective.metric] for s, r in zip(seeds, results, strict=True)}),
+        tolerance=STANDARD_ERRORS * error,
     )
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import time
 import urllib.error
-import urllib.request
 
 from hpo.errors import HpoError, InputError
 from hpo.home import Home
+from hpo.opener import opener
 from hpo.service import ray_head
 from hpo.service.jobs import Jobs
 from hpo.service.options import Options
@@ -82,11 +82,10 @@ def _told(variable: str, what: str) -> str:
 
 def _refuse_open(url: str, name: str) -> None:
     """Waits for an answer to somebody who does not say who they are, which must be a refusal."""
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline, why = time.monotonic() + PATIENCE_S, ""
     while time.monotonic() < deadline:
         try:
-            with opener.open(url, timeout=ANSWER_S):
+            with opener().open(url, timeout=ANSWER_S):
                 raise InputError(
                     f"{name} at {url} does not ask who is there",
                     "switch on its authentication: a token for Ray, basic-auth for MLflow",

@@ -68,8 +68,9 @@ def _run(home: Home, folder: StudyFolder, service: Service) -> StudyResult:
 
     folder.snapshot.unlink(missing_ok=True)  # of the run before
     share = partial(Queue(home).share, folder.name)
-    cluster = partial(ray_tune.joined, service.address, folder.code, share)
-    return run(frozen.thaw(folder), home=home, observer=seen, cluster=cluster)
+    study = frozen.thaw(folder)
+    cluster = partial(ray_tune.joined, service.address, study.folder, share)
+    return run(study, home=home, observer=seen, cluster=cluster)
 
 
 def _say_into(log: Path) -> None:

@@ -5,11 +5,9 @@ Ray's own client would load Ray, which takes most of a second, for one request.
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 import sys
-import urllib.request
 import uuid
 from typing import Any
 
@@ -17,6 +15,7 @@ from hpo.errors import HpoError
 from hpo.home import Home
 from hpo.service import ray_head
 from hpo.service.state import Service, ServiceFolder
+from hpo.track import rest
 
 ANSWER_S = 30.0
 
@@ -77,12 +76,7 @@ class Jobs:
 
     def _ask(self, path: str, body: object = None) -> Any:
         token = ServiceFolder.of(self._home).token.read_text().strip()
-        request = urllib.request.Request(
-            f"{self._service.jobs}{path}",
-            None if body is None else json.dumps(body).encode(),
-            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-        )
         # A proxy in the environment must not be asked for an address on this machine.
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(request, timeout=ANSWER_S) as answer:
-            return json.load(answer)
+        return rest.exchange(
+            f"{self._service.jobs}{path}", body, f"Bearer {token}", ANSWER_S, proxied=False
+        )

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 import urllib.error
-import urllib.request
 from pathlib import Path
 
 from hpo.errors import InputError
 from hpo.files import write_private
 from hpo.home import Home
 from hpo.service.state import ServiceFolder
-from hpo.track import server
+from hpo.track import rest, server
 from hpo.track.home_server import ADMIN
+from hpo.track.login import Login
 
 
 def command(
@@ -49,15 +48,10 @@ def check_password(url: str, password: str, folder: ServiceFolder) -> None:
     Raises:
         InputError: it has another one.
     """
-    pair = base64.b64encode(f"{ADMIN}:{password}".encode()).decode()
-    request = urllib.request.Request(
-        f"{url}/api/2.0/mlflow/users/get?username={ADMIN}",
-        headers={"Authorization": f"Basic {pair}"},
-    )
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    question = f"{url}/api/2.0/mlflow/users/get?username={ADMIN}"
     try:
-        with opener.open(request, timeout=30):
-            return
+        rest.exchange(question, None, Login(ADMIN, password).authorization, 30, proxied=False)
+        return
     except urllib.error.HTTPError as error:
         if error.code not in (401, 403):
             raise

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from hpo import frozen
+from hpo import frozen, run_lock
 from hpo.errors import HpoError, InputError
 from hpo.home import Home
-from hpo.publishing import running
 from hpo.service.queue import Place, Queue
 from hpo.track import open_tracker
 
@@ -40,7 +39,7 @@ def remove(name: str, home: Home) -> int:
     """
     check(name, home)
     folder = home.study(name)
-    with running(folder):
+    with run_lock.hold(folder):
         tracker = open_tracker(frozen.settings(folder).tracking, home, name)
         try:
             runs = tracker.forget(frozen.study_id(folder))

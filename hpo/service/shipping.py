@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,16 +64,29 @@ def pack(folder: Path, apart: Path, max_bytes: int = MAX_BYTES) -> Shipment:
     return Shipment(folder, tuple(path for _, path in files), size)
 
 
-def unpack(shipment: Shipment, into: Path) -> None:
-    """Copies a shipment; whatever was at `into` is replaced at once."""
-    fresh = into.with_name(f".{into.name}-{os.getpid()}")
-    shutil.rmtree(fresh, ignore_errors=True)
-    for path in shipment.files:
-        (fresh / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(shipment.folder / path, fresh / path)
-    fresh.mkdir(parents=True, exist_ok=True)
-    shutil.rmtree(into, ignore_errors=True)
-    fresh.rename(into)
+def unpack(shipment: Shipment, into: Path) -> Path:
+    """Copies a shipment to a new folder in `into`, beside what was shipped before.
+
+    Returns:
+        that folder.
+    """
+    fresh = into / uuid.uuid4().hex
+    fresh.mkdir(parents=True)
+    try:
+        for path in shipment.files:
+            (fresh / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(shipment.folder / path, fresh / path)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    return fresh
+
+
+def keep_only(shipped: Path) -> None:
+    """Removes what was shipped beside it, also by somebody who was cut short."""
+    for other in shipped.parent.iterdir():
+        if other != shipped:
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _walk(folder: Path, apart: Path, ignored: list[tuple[Path, GitIgnoreSpec]]) -> Iterator[Path]:

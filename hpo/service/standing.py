@@ -2,34 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from hpo import snapshot
 from hpo.home import Home
 from hpo.service.queue import Place, Queue
 from hpo.service.state import ServiceFolder
-from hpo.snapshot import Snapshot
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a study that was submitted stands.
-
-    Args:
-        state: queued, running, stopped, finished, failed or interrupted.
-        why: what there is to say of it; may be empty.
-        page: its address in the tracker; empty if it has none.
-        snapshot: how far it was when its driver last looked; `None` if it does not run.
-    """
-
-    state: str
-    why: str
-    page: str
-    snapshot: Snapshot | None = None
-
-    @property
-    def is_over(self) -> bool:
-        return self.state not in ("queued", "running")
+from hpo.standing import Standing, StudyState
 
 
 def standing(name: str, home: Home) -> Standing | None:
@@ -48,17 +25,20 @@ def standing(name: str, home: Home) -> Standing | None:
         why = f"place {turn} of {max(turn, len(waiting))}"
         if not _is_up(home):
             why += "; the service is down, its turn comes after hpo up"
-        return Standing("queued", why, entry.page)
+        return Standing(StudyState.QUEUED, why, entry.page)
     if entry.place is Place.STOPPED:
-        return Standing("stopped", f"hpo resume {name} continues it", entry.page)
+        return Standing(StudyState.STOPPED, f"hpo resume {name} continues it", entry.page)
     if entry.place is Place.ENDED:
-        return Standing("failed" if entry.failure else "finished", entry.failure, entry.page)
+        state = StudyState.FAILED if entry.failure else StudyState.FINISHED
+        return Standing(state, entry.failure, entry.page)
     if not _is_up(home):
-        return Standing("interrupted", "the service went down; hpo up goes on with it", entry.page)
+        return Standing(
+            StudyState.INTERRUPTED, "the service went down; hpo up goes on with it", entry.page
+        )
     if queue.driver(name) is not None:
-        return Standing("running", "", entry.page, snapshot.read(home.study(name)))
+        return Standing(StudyState.RUNNING, "", entry.page, snapshot.read(home.study(name)))
     why = f"its driver died; hpo logs {name} may say why, hpo resume {name} continues it"
-    return Standing("failed", why, entry.page)
+    return Standing(StudyState.FAILED, why, entry.page)
 
 
 def _is_up(home: Home) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from hpo import frozen, studyfile
+from hpo import frozen, run_lock, studyfile
 from hpo.errors import InputError
 from hpo.home import Home
-from hpo.lock import is_held
 from hpo.reuse.provenance import remember_origin
 from hpo.service import shipping
 from hpo.service.jobs import Jobs
@@ -58,12 +58,17 @@ def submit(
     queue = Queue(home)
 
     def prepare() -> None:
-        if is_held(folder.root / "run.lock"):
+        if run_lock.is_running(folder):
             raise InputError(f"another process runs the study {study.name!r}", "wait for it")
-        # The study as it will be run: in the folder that is shipped.
-        frozen.freeze(replace(study, folder=folder.code), home, extend, service.options.checkpoints)
-        shipping.unpack(shipment, folder.code)
+        shipped = shipping.unpack(shipment, folder.code)
+        try:
+            # The study as it will be run. With it the code is named: until then, the old one is.
+            frozen.freeze(replace(study, folder=shipped), home, extend, service.options.checkpoints)
+        except BaseException:
+            shutil.rmtree(shipped, ignore_errors=True)
+            raise
         remember_origin(study.folder, folder, home.root)
+        shipping.keep_only(shipped)
 
     page = page_of(study.file.tracking, home, study.name)
     priority = study.file.priority if priority is None else priority

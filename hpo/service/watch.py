@@ -13,7 +13,8 @@ from hpo.home import Home
 from hpo.report import status
 from hpo.report.live import LiveView
 from hpo.result import load_study
-from hpo.service.standing import Standing, standing
+from hpo.service.standing import standing
+from hpo.standing import Standing, StudyState
 
 LOOK_S = 0.5
 
@@ -44,7 +45,7 @@ def watch(name: str, home: Home, console: Console) -> End:
     view = LiveView(console, name, frozen.settings(home.study(name)).objectives)
     said = ""
     with view:
-        while not (now := _standing(name, home)).is_over:
+        while not (now := _standing(name, home)).state.is_over:
             if now.snapshot is not None:
                 view.show(now.snapshot.progress, now.snapshot.trouble)
             elif (line := f"{name}: {now.state} {now.why}".rstrip()) != said:
@@ -54,8 +55,8 @@ def watch(name: str, home: Home, console: Console) -> End:
     result = replace(load_study(name, home), url=now.page or None)
     return End(
         parts=tuple(status.result(result)),
-        failure=now.why if now.state == "failed" else "",
-        done=now.state == "finished",
+        failure=now.why if now.state is StudyState.FAILED else "",
+        done=now.state is StudyState.FINISHED,
         remedy=f"{now.state}: {now.why}",
     )
 

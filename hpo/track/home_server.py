@@ -6,7 +6,6 @@ than the home's SQLite file.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from hpo.errors import InputError
@@ -14,6 +13,7 @@ from hpo.files import write_atomically, write_private
 from hpo.home import Home
 from hpo.process import Process
 from hpo.settings import Settings
+from hpo.track.login import Address, Login, of_environment
 
 ADMIN = "admin"
 
@@ -79,15 +79,13 @@ def write_password(home: Home, text: str) -> None:
     write_private(_password(home), text)
 
 
-def log_in(home: Home, server: HomeServer) -> None:
-    """Lets this process in, unless its environment names a user of its own.
-
-    By the environment, which MLflow reads at every call, and not in the address, which is shown.
-    """
+def address(home: Home, server: HomeServer) -> Address:
+    """Where the server is, and who asks there: its administrator, unless the environment names a
+    user of its own."""
     known = password(home)
-    if server.secured and known is not None and "MLFLOW_TRACKING_USERNAME" not in os.environ:
-        os.environ["MLFLOW_TRACKING_USERNAME"] = ADMIN
-        os.environ["MLFLOW_TRACKING_PASSWORD"] = known
+    if not server.secured or known is None or of_environment() is not None:
+        return Address(server.url)
+    return Address(server.url, Login(ADMIN, known))
 
 
 def _file(home: Home) -> Path:

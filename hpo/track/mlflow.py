@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ from hpo.track import addresses, batches, contents, sqlite, views
 from hpo.track.addresses import Addresses
 from hpo.track.base import Ending, StudyPage, Tracker, TrialPage
 from hpo.track.guide import guide
+from hpo.track.login import Login, logged_in
 from hpo.track.silence import NO_TELEMETRY
 
 if TYPE_CHECKING:
@@ -68,10 +71,18 @@ class MlflowTracker(Tracker):
         uri: any MLflow tracking URI. A SQLite file is created where there is none.
         experiment: its name; created if missing, restored if it was deleted.
         artifacts: where a new experiment keeps its artifacts; by default where the store likes.
+        login: who asks; by default whoever the environment names.
     """
 
-    def __init__(self, uri: str, experiment: str, artifacts: Path | None = None) -> None:
+    def __init__(
+        self,
+        uri: str,
+        experiment: str,
+        artifacts: Path | None = None,
+        login: Login | None = None,
+    ) -> None:
         self._uri = uri
+        self._login = login
         self._database = sqlite.path_of(uri)
         self._experiment_name = experiment
         self._artifacts = artifacts
@@ -87,7 +98,7 @@ class MlflowTracker(Tracker):
         self._bundle: str | None = None
         self._sent: dict[Path, tuple[int, int]] = {}
         self._prepare()
-        with batches.quiet():
+        with self._asking():
             self._client = self._connect()
             self._experiment = self._find_experiment()
             self._parent = self._find_parent()
@@ -107,7 +118,7 @@ class MlflowTracker(Tracker):
 
         if self._database and sqlite.is_replaced(self._database):
             return False
-        with batches.quiet():
+        with self._asking():
             try:
                 parent = self._client.get_run(self._parent)
             except MlflowException as error:
@@ -120,7 +131,7 @@ class MlflowTracker(Tracker):
         if page.trial.number in self._children:
             return
         unsure, self._unsure = self._unsure, True  # should the answer be lost
-        with batches.quiet():
+        with self._asking():
             self._children[page.trial.number] = self._create_child(page)
         self._unsure = unsure
 
@@ -131,7 +142,7 @@ class MlflowTracker(Tracker):
         child = self._children[trial.number]
         if child.ended:
             return
-        with batches.quiet():
+        with self._asking():
             outcome = (
                 contents.outcome_tags(self._card, trial) if final and not child.outcome else {}
             )
@@ -159,7 +170,7 @@ class MlflowTracker(Tracker):
         points = contents.curve_points(page)
         links = addresses.links(self._addresses, page)
         tags = contents.progress_tags(page, self._card.objectives, links)
-        with batches.quiet():
+        with self._asking():
             new = [point for point in points if point.step > self._curve_step]
             batches.log(self._client, self._parent, new + contents.spent_points(page), {}, tags)
             # A new best may come from another branch of the space, with other parameters.
@@ -177,7 +188,7 @@ class MlflowTracker(Tracker):
                 self._send_bundle(page.bundle)
 
     def finish(self, ending: Ending) -> None:
-        with batches.quiet():
+        with self._asking():
             if self._unsure:
                 self._remove_doubles()
             if self._card.stage == "search":
@@ -189,7 +200,7 @@ class MlflowTracker(Tracker):
         self._prepare()
         if self._database is not None and not self._database.exists():
             return 0
-        with batches.quiet():
+        with self._asking():
             self._client = self._connect()
             found = self._client.get_experiment_by_name(self._experiment_name)
             if found is None:
@@ -206,6 +217,12 @@ class MlflowTracker(Tracker):
 
     def url(self) -> str | None:
         return self._url
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """For calls of MLflow's client."""
+        with logged_in(self._login), batches.quiet():
+            yield
 
     def _prepare(self) -> None:
         for name, value in ENVIRONMENT.items():

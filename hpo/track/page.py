@@ -6,10 +6,11 @@ import urllib.error
 from urllib.parse import quote
 
 from hpo.home import Home
-from hpo.track import home_server, rest
+from hpo.track import rest
 from hpo.track.addresses import TRAINING_VIEW
+from hpo.track.login import Login
 from hpo.track.mlflow import EXPERIMENT_TAGS
-from hpo.track.settings import TrackingSettings
+from hpo.track.settings import TrackingSettings, address_of
 
 ANSWER_S = 2.0
 """A server that takes longer is not waited for: the address of all experiments does for now."""
@@ -23,27 +24,22 @@ def page_of(settings: TrackingSettings, home: Home, study_name: str) -> str | No
     Returns:
         `None` for a study that is tracked nowhere, or where no server shows it.
     """
-    url = settings.uri
-    if url == "default":
-        server = home_server.running(home)
-        if server is None:
-            return None
-        home_server.log_in(home, server)
-        url = server.url
-    if not url.startswith(("http://", "https://")):
+    address = address_of(settings, home)
+    if address is None or not address.uri.startswith(("http://", "https://")):
         return None
-    url = url.rstrip("/")
+    url = address.uri.rstrip("/")
     try:
-        found = _experiment(url, settings.experiment or study_name)
+        found = _experiment(url, settings.experiment or study_name, address.login)
     except (OSError, ValueError, KeyError):
         return f"{url}/#/experiments?{TRAINING_VIEW}"
     return f"{url}/#/experiments/{found}?{TRAINING_VIEW}"
 
 
-def _experiment(url: str, name: str) -> str:
+def _experiment(url: str, name: str, login: Login | None) -> str:
     try:
         found = rest.ask(
             f"{url}/api/2.0/mlflow/experiments/get-by-name?experiment_name={quote(name)}",
+            login=login,
             timeout_s=ANSWER_S,
         )
         return str(found["experiment"]["experiment_id"])
@@ -52,6 +48,6 @@ def _experiment(url: str, name: str) -> str:
             raise
     tags = [{"key": key, "value": value} for key, value in EXPERIMENT_TAGS.items()]
     made = rest.ask(
-        f"{url}/api/2.0/mlflow/experiments/create", {"name": name, "tags": tags}, ANSWER_S
+        f"{url}/api/2.0/mlflow/experiments/create", {"name": name, "tags": tags}, login, ANSWER_S
     )
     return str(made["experiment_id"])

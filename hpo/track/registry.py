@@ -21,6 +21,7 @@ from hpo.bundle import Bundle, Contents, open_bundle
 from hpo.errors import HpoError, InputError
 from hpo.track import batches, contents, sqlite
 from hpo.track.bundle_download import download
+from hpo.track.login import Login, logged_in
 from hpo.track.silence import NO_TELEMETRY
 
 if TYPE_CHECKING:
@@ -77,8 +78,9 @@ class Registry:
     Every method raises HpoError if it does not answer.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, login: Login | None = None) -> None:
         self._uri = uri
+        self._login = login
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         database = sqlite.path_of(uri)
@@ -162,7 +164,7 @@ class Registry:
         from mlflow import MlflowClient
 
         try:
-            with batches.quiet():
+            with logged_in(self._login), batches.quiet():
                 yield MlflowClient(self._uri, registry_uri=self._uri)
         except (_mlflow_error(), _request_error()) as error:
             first = str(error).strip().partition("\n")[0]

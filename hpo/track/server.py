@@ -5,13 +5,12 @@ from __future__ import annotations
 import socket
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
 from hpo.errors import HpoError, InputError
 from hpo.files import read_end
+from hpo.opener import opener
 from hpo.track.silence import NO_TELEMETRY
 from hpo.urls import is_loopback
 
@@ -92,12 +91,10 @@ def wait_until_it_answers(
     Raises:
         HpoError: it has ended, or does not answer in time.
     """
-    # A proxy in the environment must not be asked for an address on this machine.
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline and alive():
         try:
-            with opener.open(f"{url}/health", timeout=5):
+            with opener().open(f"{url}/health", timeout=5):
                 return
         except OSError:
             time.sleep(0.2)

@@ -11,6 +11,7 @@ from hpo.home import Home
 from hpo.settings import Settings
 from hpo.track import home_server
 from hpo.track.base import NoTracker, Tracker
+from hpo.track.login import Address
 from hpo.track.mlflow import MlflowTracker
 from hpo.urls import holds_password
 
@@ -50,27 +51,24 @@ class TrackingSettings(Settings):
         )
 
 
-def tracking_uri(settings: TrackingSettings, home: Home) -> str | None:
-    """MLflow's tracking URI of what `settings` ask for; `None` where tracking is off."""
+def address_of(settings: TrackingSettings, home: Home) -> Address | None:
+    """Where the MLflow is that `settings` ask for; `None` where tracking is off."""
     if settings.uri != "default":
-        return None if settings.uri == "none" else settings.uri
+        return None if settings.uri == "none" else Address(settings.uri)
     server = home_server.running(home)
-    if server is None:
-        return home.tracking_uri
-    home_server.log_in(home, server)
-    return server.url
+    return Address(home.tracking_uri) if server is None else home_server.address(home, server)
 
 
 def open_tracker(settings: TrackingSettings, home: Home, study_name: str) -> Tracker:
     """The tracker that `settings` ask for; nothing is created or reached before its `start`."""
     experiment = settings.experiment or study_name
-    uri = tracking_uri(settings, home)
-    if uri is None:
+    address = address_of(settings, home)
+    if address is None:
         return NoTracker()
-    if uri.startswith(("http:", "https:", "databricks")):
-        return MlflowTracker(uri, experiment)
+    if address.uri.startswith(("http:", "https:", "databricks")):
+        return MlflowTracker(address.uri, experiment, login=address.login)
     # A database has no place for files; MLflow's own choice would be the working folder.
-    return MlflowTracker(uri, experiment, home.artifacts)
+    return MlflowTracker(address.uri, experiment, home.artifacts)
 
 
 def _holds_password(uri: str) -> bool:

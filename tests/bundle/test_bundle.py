@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hpo.bundle import (
     Contents,
     Provenance,
-    Spread,
     newest,
     numbered,
     open_bundle,
@@ -21,6 +20,7 @@ from hpo.bundle import (
 )
 from hpo.errors import InputError
 from hpo.records import Objective
+from hpo.repeated import Repeated
 
 CONTENTS = Contents(
     study="digits",
@@ -31,8 +31,8 @@ CONTENTS = Contents(
     space={"epochs": 3},
     objectives=(Objective("val_error"),),
     seeds=(5, 6),
-    validation={"val_error": Spread(values=(0.1, 0.2))},
-    test={"test_error": Spread(values=(0.11, float("nan")))},
+    validation={"val_error": (0.1, 0.2)},
+    test={"test_error": (0.11, float("nan"))},
     provenance=Provenance(python="3.11.7", platform="Linux", packages={"torch": "2.13.0"}),
 )
 STUDY = "name: digits  # as it was written\n"
@@ -49,7 +49,7 @@ def test_what_is_read_is_what_was_written(bundle):
     found = open_bundle(bundle.folder)
     assert found.contents.model_dump_json() == CONTENTS.model_dump_json()
     assert found.identity == bundle.identity
-    assert found.study_file.read_text() == STUDY
+    assert (found.folder / "study.yaml").read_text() == STUDY
     assert found.weights is not None and found.weights.read_bytes() == b"\x00\x01tensors"
 
 
@@ -135,9 +135,8 @@ def test_the_newest_is_that_of_the_highest_number(bundle, tmp_path):
     assert newest(folder) == folder / "0010" and numbered(folder) == folder / "0011"
 
 
-def test_spread():
-    assert Spread(values=(1.0, 2.0, 3.0)).mean == 2.0
-    assert Spread(values=(1.0, 2.0, 3.0)).standard_deviation == 1.0
-    assert Spread(values=(1.0,)).standard_deviation == 0.0
-    assert str(Spread(values=(1.0, 2.0, 3.0))) == "2 ± 0.58 (n = 3)"
-    assert str(Spread(values=(1.0,))) == "1 (n = 1)"
+def test_every_metric_has_a_value_for_each_seed():
+    found = CONTENTS.repeated(CONTENTS.validation["val_error"])
+    assert found == Repeated({5: 0.1, 6: 0.2})
+    with pytest.raises(ValueError, match="val_error has a value for each of 2 seeds"):
+        Contents.model_validate({**CONTENTS.model_dump(), "validation": {"val_error": (0.1,)}})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -134,10 +135,30 @@ def test_every_secret_and_volume_that_is_used_is_there():
             assert volume.get("configMap", {}).get("name", "") in {"", *maps}
 
 
+def is_blank(value: str) -> bool:
+    """Whether a value still has to be filled in: nothing, or an address that says where to."""
+    return not value or re.fullmatch(r"[a-z+]+://[a-z]+:PASSWORD@[a-z]+/[a-z]+", value) is not None
+
+
 def test_no_secret_has_a_value():
-    for secret in named("Secret").values():
-        for name, value in secret["stringData"].items():
-            assert value == "" or "PASSWORD" in value or name == "MLFLOW_TRACKING_USERNAME"
+    values = {
+        name: value
+        for secret in named("Secret").values()
+        for name, value in secret["stringData"].items()
+    }
+    assert values.pop("MLFLOW_TRACKING_USERNAME") == "admin"
+    assert [name for name, value in values.items() if not is_blank(value)] == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("hunter2", "PASSWORD", "hunterPASSWORD2", "postgresql://mlflow:hunter2@postgres/mlflow"),
+        *("postgresql://m:PASSWORD@h/d?password=hunter2", "postgresql://m:xPASSWORD@h/d"),
+    ],
+)
+def test_a_value_would_be_found(value):
+    assert not is_blank(value)
 
 
 def test_ray_is_told_what_the_service_tells_it():

@@ -6,15 +6,14 @@ import time
 
 import pytest
 
-from hpo import frozen, studyfile
+from hpo import frozen, seeds, studyfile
 from hpo.coordinator import Coordinator
-from hpo.final.candidates import Field
+from hpo.final.candidates import Lineup
 from hpo.final.plan import Entry, Plan, Run, read_plan, write_plan
 from hpo.final.stage import Final
 from hpo.final.verdict import judge
 from hpo.records import Objective, Outcome, Report, State, TrialRecord
 from hpo.report.final import as_kept_final
-from hpo.seeds import derive
 from hpo.stage import Search
 
 A, B, C = ({"x": value} for value in (0.25, 0.5, 0.75))
@@ -46,7 +45,7 @@ def test_a_plan_only_grows() -> None:
 
 
 def test_no_seed_of_the_search_comes_again() -> None:
-    search = {derive(seed, "trial", n) for seed in range(20) for n in range(200)}
+    search = {seeds.of_trial(seed, n) for seed in range(20) for n in range(200)}
     assert not search & {Run(config={}, repeat=r).seed for r in range(100)}
 
 
@@ -63,7 +62,7 @@ def test_its_runs_are_handed_out_once_and_go_on_after_a_crash(study) -> None:
     write_plan(Plan().with_repeats(entries(A, B), 2), study.final)
     coordinator = Coordinator(Final(study))
     first = coordinator.next_trial("w")
-    assert (first.config, first.seed) == (A, derive("final", 0))
+    assert (first.config, first.seed) == (A, seeds.of_repeat(0))
     coordinator.finish(first.number, first.lease, Outcome(State.COMPLETE, {"loss": 1.0}))
     coordinator.next_trial("w")
     coordinator.close()
@@ -74,7 +73,7 @@ def test_its_runs_are_handed_out_once_and_go_on_after_a_crash(study) -> None:
         seen.append((spec.config, spec.seed))
         outcome = Outcome(State.COMPLETE, {"loss": spec.config["x"]})
         again.finish(spec.number, spec.lease, outcome)
-    assert seen == [(B, derive("final", 0)), (A, derive("final", 1)), (B, derive("final", 1))]
+    assert seen == [(B, seeds.of_repeat(0)), (A, seeds.of_repeat(1)), (B, seeds.of_repeat(1))]
     assert again.progress().done
     again.close()
     write_plan(read_plan(study.final).with_repeats(entries(C), 1), study.final)
@@ -108,7 +107,7 @@ def verdict(values: list[list[float | None]], objective: Objective = LOSS):
         for n, (run, value) in enumerate(zip(plan.runs, flat, strict=True))
     ]
     trials = [record(10 + i, config, 0.1 * (i + 1)) for i, config in enumerate(configs)]
-    return judge(plan, records, objective, Field(tuple(trials), None), len(values))
+    return judge(plan, records, objective, Lineup(tuple(trials), None), len(values))
 
 
 def test_the_best_mean_wins_and_luck_is_told() -> None:
@@ -150,8 +149,8 @@ def test_nobody_wins_without_a_complete_run() -> None:
 def test_the_baseline_cannot_win() -> None:
     plan = Plan().with_repeats(entries(A, B), 2)
     records = [record(n, run.config, run.config["x"]) for n, run in enumerate(plan.runs)]
-    field = Field((record(4, B, 0.4),), baseline=Entry(None, A))
-    found = judge(plan, records, LOSS, field, 2)
+    lineup = Lineup((record(4, B, 0.4),), baseline=Entry(None, A))
+    found = judge(plan, records, LOSS, lineup, 2)
     assert found.winner.entry.trial == 4 and found.baseline.entry.name == "baseline"
     assert found.baseline.repeated.mean == 0.25 < found.winner.repeated.mean
     assert found.baseline.first is None

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from hpo.final.paired import Difference, Repeated, alike, difference, verdict
+from hpo.final.paired import Difference, alike, difference, verdict
 from hpo.records import Objective
+from hpo.repeated import Repeated
 
 VALUES = st.lists(
     st.tuples(st.floats(-10, 10), st.floats(-10, 10)), min_size=2, max_size=12
@@ -34,6 +35,8 @@ def test_the_standard_error_is_that_of_the_mean():
     values = repeated(1.0, 2.0, 4.0)
     assert values.standard_error == pytest.approx(stats.sem([1.0, 2.0, 4.0]))
     assert math.isnan(repeated(1.0).standard_error)
+    assert repeated(1.0, 2.0, 3.0).standard_deviation == 1.0
+    assert str(repeated(1.0, 2.0, 3.0)) == "2 ± 0.58 (n = 3)" and str(repeated(1.0)) == "1 (n = 1)"
 
 
 def test_only_seeds_that_both_have_are_paired():

@@ -17,6 +17,8 @@ from hpo.progress import Progress
 from hpo.records import Objective, State, TrialRecord, best_trials
 from hpo.report import status
 from hpo.report.kept import Kept, KeptTrial
+from hpo.snapshot import Snapshot
+from hpo.standing import Standing, StudyState
 
 LOSS = (Objective("loss"),)
 TWO = (Objective("loss"), Objective("speed", "maximize"))
@@ -135,9 +137,8 @@ def test_the_commonest_failures_are_shown() -> None:
     assert "failed 3x: KeyError" in text
 
 
-def standing(state: str, why: str, **changes: Any) -> Any:
-    """As `hpo.service` has it."""
-    return SimpleNamespace(**({"state": state, "why": why, "page": "", "snapshot": None} | changes))
+def standing(state: str, why: str, page: str = "", snapshot: Snapshot | None = None) -> Standing:
+    return Standing(StudyState(state), why, page, snapshot)
 
 
 def test_a_study_at_work_shows_its_pace_and_its_page() -> None:
@@ -157,7 +158,7 @@ def test_a_study_at_work_shows_its_pace_and_its_page() -> None:
         nodes=2,
         gpus=1.5,
     )
-    seen = SimpleNamespace(progress=progress, trouble="MLflow is away", taken=130.0)
+    seen = Snapshot(progress=progress, trouble="MLflow is away", taken=130.0)
     stands = standing("running", "", snapshot=seen, page="http://here/#/experiments/1")
     text = said(status.status(study(trial(0, 0.5), trial(1, 0.7), done=False), stands))
     assert text.startswith("study toy: running; 2 trials (2 complete)")

@@ -8,13 +8,13 @@ import subprocess
 import pytest
 from safetensors import safe_open
 
+from hpo import seeds
 from hpo.bundle import newest, open_bundle
 from hpo.errors import InputError, StudyFailed
 from hpo.home import StudyFolder
 from hpo.report.kept import KeptCandidate, KeptFinal, read_kept
 from hpo.reuse import bundling
 from hpo.reuse.provenance import origin_of, remember_origin
-from hpo.seeds import derive
 from hpo.study import run
 from hpo.studyfile import load
 
@@ -52,13 +52,13 @@ def test_a_finished_study_leaves_one(study, home):
         result.best.number,
         result.best.config,
     )
-    assert found.seeds == (derive(3, "trial", found.trial),)
-    assert found.validation["val_loss"].values == result.best.values
-    assert {name: s.mean for name, s in found.test.items()} == dict(result.test)
+    assert found.seeds == (seeds.of_trial(3, found.trial),)
+    assert found.validation["val_loss"] == result.best.values
+    assert {name: value for name, (value,) in found.test.items()} == dict(result.test)
     assert found.derived == {"learning_rate": found.config["batch_lr"]["base_lr"] / 16}
     assert found.provenance.data.keys() == {"train", "validation", "test"}
     assert found.provenance.packages["torch"]
-    assert bundle.study_file.read_text() == study.read_text()
+    assert (bundle.folder / "study.yaml").read_text() == study.read_text()
     with safe_open(bundle.weights, "np") as file:
         assert file.get_tensor("layers.0.weight").shape == (4, 4)
 
@@ -116,10 +116,8 @@ def final(kept, **changes):
         metrics={"val_loss": (0.5, 0.7), "train_loss": (0.1, 0.2)},
         test={"test_loss": (0.6, 0.8)},
     )
-    seeds = (derive("final", 0), derive("final", 1))
-    return kept.model_copy(
-        update={"final": KeptFinal(candidates=(winner,), seeds=seeds, **changes)}
-    )
+    both = (seeds.of_repeat(0), seeds.of_repeat(1))
+    return kept.model_copy(update={"final": KeptFinal(candidates=(winner,), seeds=both, **changes)})
 
 
 @pytest.mark.parametrize(("refit", "run_number"), [(None, 1), (2, 2)])
@@ -137,9 +135,9 @@ def test_with_a_final_stage_it_is_of_the_winner_s_runs(study, home, refit, run_n
         save_file(tensors, there.checkpoint(number) / "model.safetensors")
     bundle = bundling.leave(load(study), folder, final(read_kept(folder), refit=refit))
     found = bundle.contents
-    assert found.seeds == (derive("final", 0), derive("final", 1))
-    assert found.validation["val_loss"].values == (0.5, 0.7)
-    assert found.test["test_loss"].values == (0.6, 0.8)
+    assert found.seeds == (seeds.of_repeat(0), seeds.of_repeat(1))
+    assert found.validation["val_loss"] == (0.5, 0.7)
+    assert found.test["test_loss"] == (0.6, 0.8)
     assert found.refit is (refit is not None)
     expected = there.checkpoint(run_number) / "model.safetensors"
     assert bundle.weights.read_bytes() == expected.read_bytes()
@@ -205,9 +203,10 @@ def test_shipped_code_keeps_its_origin(study, home, tmp_path):
     folder = home.study("iris")
     git(tmp_path, "init")
     git(tmp_path, "commit", "--allow-empty", "-m", "first")
-    folder.code.mkdir(parents=True)
+    code = folder.code / "shipped"
+    code.mkdir(parents=True)
     remember_origin(tmp_path, folder, home.root)
-    shipped = folder.code / study.name
+    shipped = code / study.name
     shipped.write_text(json.dumps(IRIS | {"tracking": {"uri": "none"}}))
     run(shipped, inline=True, home=home)
     found = open_bundle(bundles(home)[0]).contents.provenance

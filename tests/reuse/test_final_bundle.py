@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from safetensors import safe_open
+from safetensors.torch import load_file
 
 import hpo
 from hpo.bundle import newest, open_bundle
 from hpo.final.plan import read_plan
 from hpo.home import Home
+from hpo.records import State
 from hpo.reuse.promote import promote
 from hpo.reuse.reproduce import reproduce
 from hpo.study import run
@@ -29,8 +32,8 @@ def test_the_bundle_has_every_seed_of_the_winner(finished):
     winner, found = result.kept.final.winner, bundle.contents
     assert (found.trial, found.config) == (winner.trial, winner.config)
     assert found.seeds == result.kept.final.seeds and len(found.seeds) == 5
-    assert found.validation["val_loss"].values == winner.values
-    assert found.test["test_loss"].values == winner.test["test_loss"]
+    assert found.validation["val_loss"] == winner.values
+    assert found.test["test_loss"] == winner.test["test_loss"]
     assert found.refit is refit
 
 
@@ -43,6 +46,24 @@ def test_the_weights_are_of_the_refit_or_of_the_first_run(finished):
     assert (plan.runs[number].refit is not None) is refit
     with safe_open(bundle.weights, "np") as file:
         assert f'"seed": {plan.runs[number].seed}' in file.metadata()["facts"]
+
+
+def test_production_gets_the_refit_or_the_first_run(finished):
+    _, home, result, refit = finished
+    folder, final = home.study("iris").final, result.kept.final
+    first = final.winner.runs[0]
+    number = final.refit if refit else first
+    left = load_file(folder.checkpoint(number) / "model.safetensors")
+    network = hpo.load_model("iris", home).state_dict()
+    assert all(torch.equal(network[name], left[name]) for name in left.keys() & network.keys())
+    assert left.keys() & network.keys()
+    if refit:
+        run = result.runs[number]
+        assert run.state is State.COMPLETE and run.values == ()
+        assert run.steps == read_plan(folder).runs[number].refit
+        assert "train_loss" in run.metrics and not any("val" in name for name in run.metrics)
+        honest = load_file(folder.checkpoint(first) / "model.safetensors")
+        assert any(not torch.equal(left[name], honest[name]) for name in left)
 
 
 def test_running_it_again_leaves_no_other_bundle(finished):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickletools
+import shutil
 import signal
 import socket
 import subprocess
@@ -21,7 +22,7 @@ import torch
 from safetensors.torch import load_file
 
 import hpo
-from hpo.bundle import open_bundle
+from hpo.bundle import newest, open_bundle
 from hpo.errors import InputError
 from hpo.home import Home
 from hpo.reuse.promote import Promotion, promote
@@ -192,15 +193,13 @@ def test_the_address_comes_from_the_environment_first(champion, done, tmp_path):
 
 
 def test_a_bundle_in_the_wrong_place_is_refused(champion, done, tmp_path):
-    import shutil
-
     from mlflow import MlflowClient
 
     MlflowClient(done.tracking_uri).set_model_version_tag(
         "iris", champion.version, "hpo.bundle", "0" * 64
     )
     try:
-        with pytest.raises(InputError, match="says that its bundle is 000000000000"):
+        with pytest.raises(InputError, match=r"is bundle [0-9a-f]{12}, and not 000000000000"):
             hpo.load_best("iris@champion", Home(tmp_path), tracking_uri=done.tracking_uri)
     finally:
         MlflowClient(done.tracking_uri).set_model_version_tag(
@@ -338,3 +337,23 @@ def test_a_study_that_the_tracker_missed_is_published_first(write_study, home, t
     assert refused.value.hint == "publish it: hpo sync toy"
     assert sync("toy", home)[1] is None
     assert promote("toy", home=home).promoted
+
+
+def test_a_result_whose_bundle_was_not_written_is_bundled_first(write_study, home, tmp_path):
+    path = function_study(write_study, tmp_path)
+    first, total = run(path, inline=True, home=home), 3
+    while (last := run(path, trials=total, inline=True, home=home)).best == first.best:
+        total += 1
+    bundles = home.study("toy").bundles
+    shutil.rmtree(newest(bundles))  # as when the run had ended between its result and the bundle
+    assert open_bundle(newest(bundles)).contents.trial == first.best.number
+    promote("toy", home=home)
+    assert hpo.load_best("toy@champion", home) == last.best.config
+    assert open_bundle(newest(bundles)).contents.trial == last.best.number
+
+
+def test_what_was_bundled_is_promoted_without_its_checkpoints(write_study, home, tmp_path):
+    result = run(function_study(write_study, tmp_path), inline=True, home=home)
+    shutil.rmtree(home.study("toy").checkpoint(result.best.number))
+    assert promote("toy", home=home).served
+    assert [path.name for path in home.study("toy").bundles.iterdir()] == ["0001"]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from hpo.bundle import Provenance, newest, open_bundle, write_bundle
-from hpo.bundle.contents import Spread
 from hpo.errors import InputError, StudyFailed
 from hpo.reuse.reproduce import differing, reproduce
 from hpo.study import run
@@ -33,22 +32,27 @@ def test_the_same_machine_gives_the_same_and_writes_nothing(done):
 
 
 def test_what_was_stated_wrongly_is_not_met(done, tmp_path):
-    folder = restated(done, tmp_path, validation={"val_loss": Spread(values=(0.123,))})
+    folder = restated(done, tmp_path, validation={"val_loss": (0.123,)})
     found = reproduce(folder, home=done)
     assert not found.met and "not within the stated spread" in str(found.reruns[0])
 
 
 def test_within_two_standard_errors_it_is_met(done, tmp_path):
     stated = open_bundle(newest(done.study("iris").bundles)).contents
-    (value,), (seed,) = stated.validation["val_loss"].values, stated.seeds
-    spread = Spread(values=(value - 0.3, value + 0.1))
-    changes = {"seeds": (seed, seed), "validation": {"val_loss": spread}}
-    (rerun,) = reproduce(restated(done, tmp_path, **changes), home=done).reruns
-    assert rerun.tolerance == pytest.approx(2 * spread.standard_deviation / 2**0.5)
+    (value,), (seed,) = stated.validation["val_loss"], stated.seeds
+    changes = {"seeds": (seed, seed + 1), "test": {}}
+    loose = {"validation": {"val_loss": (value, value)}}
+    there = restated(done, tmp_path, **changes, **loose)
+    again = reproduce(there, home=done).reruns[0].found.values[seed + 1]
+    low, high = value - 0.3, again + 0.1
+    tight = {"validation": {"val_loss": (low, high)}}
+    there = restated(done, tmp_path / "tight", **changes, **tight)
+    (rerun,) = reproduce(there, home=done).reruns
+    assert rerun.tolerance == pytest.approx(2 * rerun.stated.standard_deviation / 2**0.5)
     assert rerun.met and not rerun.exact
     assert abs(rerun.found.mean - rerun.stated.mean) == pytest.approx(0.1)
-    one = reproduce(tmp_path / "restated", home=done, repeats=1).reruns[0]
-    assert len(one.found.values) == 1 and one.tolerance == pytest.approx(0.4 * 2**0.5)
+    one = reproduce(there, home=done, repeats=1).reruns[0]
+    assert one.found.n == 1 and one.tolerance == pytest.approx((high - low) * 2**0.5)
 
 
 def test_what_differs_is_told(done, tmp_path):
@@ -87,6 +91,30 @@ def test_a_run_that_fails_is_told(write_study, home, tmp_path):
 
     sys.modules.pop("toys")
     with pytest.raises(StudyFailed, match="failed: ValueError: no more"):
+        reproduce("toy", home=home)
+
+
+DIGESTS = """
+from pathlib import Path
+import hpo
+class Trainer(hpo.Trainable):
+    def run(self, config, trial):
+        return {"loss": config["x"]}
+    def fingerprint(self, config, folder):
+        return {"rows": len((folder / "rows.txt").read_text()) or "none"}
+trainer = Trainer()
+"""
+
+
+def test_digests_that_are_none_are_told(write_study, home, tmp_path):
+    (tmp_path / "digests.py").write_text(DIGESTS)
+    (tmp_path / "rows.txt").touch()
+    run(write_study(trainable="digests:trainer"), inline=True, home=home)
+    (tmp_path / "rows.txt").write_text("1")
+    with pytest.raises(InputError, match=r"fingerprint gives texts by name, got \('rows', 1\)"):
+        reproduce("toy", home=home)
+    (tmp_path / "rows.txt").unlink()
+    with pytest.raises(InputError, match="method fingerprint failed: FileNotFoundError"):
         reproduce("toy", home=home)
 
 

@@ -20,6 +20,7 @@ from hpo.home import Home
 from hpo.service.processes import MARK
 from hpo.service.standing import standing
 from hpo.service.state import Service, ServiceFolder
+from hpo.standing import StudyState
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,7 +102,7 @@ class Site:
         log = self.gate(name).with_suffix(".log")
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
-    def state(self, name: str) -> str:
+    def state(self, name: str) -> StudyState:
         """As `hpo list` has it."""
         stands = standing(name, self.home)
         assert stands is not None

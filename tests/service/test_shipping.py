@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import InputError
-from hpo.service.shipping import pack, unpack
+from hpo.service.shipping import keep_only, pack, unpack
 
 
 def write(folder: Path, *names: str, text: str = "x") -> None:
@@ -40,10 +40,10 @@ def test_what_git_ignores_stays(tmp_path: Path) -> None:
     assert shipped(tmp_path) == expected
     subprocess.run(["git", "init", "-q", "again"], cwd=tmp_path, check=True)
     shipment = pack(tmp_path, tmp_path / ".hpo")
-    unpack(shipment, tmp_path / "again" / "code")
+    code = unpack(shipment, tmp_path / "again")
     listed = subprocess.run(
         ["git", "ls-files", "--others", "--exclude-standard"],
-        cwd=tmp_path / "again" / "code",
+        cwd=code,
         check=True,
         capture_output=True,
         text=True,
@@ -67,9 +67,21 @@ def test_a_link_out_of_the_folder_is_refused(tmp_path: Path) -> None:
         shipped(tmp_path / "study")
 
 
-def test_unpacking_replaces_what_was_there(tmp_path: Path) -> None:
+def test_what_was_shipped_before_stays_until_it_is_named_no_more(tmp_path: Path) -> None:
     write(tmp_path, "study/study.yaml")
-    write(tmp_path, "code/old.py")
-    unpack(pack(tmp_path / "study", tmp_path), tmp_path / "code")
-    assert [path.name for path in (tmp_path / "code").iterdir()] == ["study.yaml"]
-    assert not (tmp_path / "code" / "study.yaml").is_symlink()
+    first = unpack(pack(tmp_path / "study", tmp_path), tmp_path / "code")
+    write(tmp_path, "study/more.py")
+    second = unpack(pack(tmp_path / "study", tmp_path), tmp_path / "code")
+    assert [path.name for path in first.iterdir()] == ["study.yaml"]
+    assert sorted(path.name for path in second.iterdir()) == ["more.py", "study.yaml"]
+    keep_only(second)
+    assert list((tmp_path / "code").iterdir()) == [second]
+
+
+def test_what_cannot_be_copied_leaves_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "study/a.py", "study/study.yaml")
+    shipment = pack(tmp_path / "study", tmp_path)
+    (tmp_path / "study" / "study.yaml").unlink()
+    with pytest.raises(FileNotFoundError):
+        unpack(shipment, tmp_path / "code")
+    assert list((tmp_path / "code").iterdir()) == []

@@ -44,10 +44,10 @@ def run_final(
     """
     settings, objective = study.file.final, study.objectives[0]
     assert settings is not None, "the study has a final stage"
-    plan, field = grown(read_plan(folder.final), settings, study.file.baseline, trials, objective)
+    plan, lineup = grown(read_plan(folder.final), settings, study.file.baseline, trials, objective)
     grow(plan, folder)
     worked, refit = runner.work(Final(folder)), None
-    found = judge(plan, worked.trials, objective, field, settings.repeats)
+    found = judge(plan, worked.trials, objective, lineup, settings.repeats)
     if settings.refit and worked.over and found is not None:
         steps = refit_steps(folder.final, list(found.winner.runs.values()))
         plan = plan.with_refit(found.winner.entry, steps)
