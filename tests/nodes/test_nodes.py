@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -27,8 +26,8 @@ from hpo.service.state import ServiceFolder
 # Every loopback address but 127.0.0.1 is to Ray an address like any other, which nodes may join.
 HOST = "127.0.0.2"
 
-AWAY_SECONDS = 6.0
-"""Of the store; several times what is left to do for the trials that run then."""
+PASSWORD = "a password for others"
+"""Of MLflow's user "admin", since others may join."""
 
 Write = Callable[..., Path]
 
@@ -37,7 +36,13 @@ Write = Callable[..., Path]
 def service(tmp_path_factory, postgres, s3) -> Iterator[Cluster]:
     """One for all of these tests: MLflow's runs are in PostgreSQL, all files in S3."""
     postgres.create("mlflow")
-    given = Given(studies=1, host=HOST, store=postgres.url_of("mlflow"), artifacts=s3.bucket())
+    given = Given(
+        studies=1,
+        host=HOST,
+        store=postgres.url_of("mlflow"),
+        artifacts=s3.bucket(),
+        password=PASSWORD,
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(ROOT))
         with cluster(tmp_path_factory.mktemp("cluster"), given) as made:
@@ -141,11 +146,14 @@ def test_a_node_vanishes_and_nothing_is_lost(service, machine, write, log):
     def saved() -> bool:
         return any((folder.trial(n["number"]) / "checkpoint.json").exists() for n in there())
 
+    def all_at_work() -> bool:
+        seen = snapshot.read(folder)
+        at_work = None if seen is None else (seen.progress.nodes, seen.progress.workers)
+        return at_work == (2, (psutil.cpu_count() or 1) + 1)
+
+    until(all_at_work, service.said)
     until(saved, service.said)
     (met,) = there()
-    seen = snapshot.read(folder)
-    assert seen is not None and seen.progress.nodes == 2
-    assert seen.progress.workers == (psutil.cpu_count() or 1) + 1
     machine.vanish()
     whole(service, "wander", steps, trials)
 
@@ -162,7 +170,7 @@ def test_a_node_vanishes_and_nothing_is_lost(service, machine, write, log):
 
 
 def test_record_and_tracker_in_postgresql_and_a_store_that_is_away_for_a_while(
-    service, write, log, s3, postgres
+    service, write, log, s3, postgres, monkeypatch
 ):
     from mlflow import MlflowClient
 
@@ -170,16 +178,25 @@ def test_record_and_tracker_in_postgresql_and_a_store_that_is_away_for_a_while(
     path = write("durable", steps=3, nap=0.2, trials=6, storage=postgres.url_of("record"))
     service.submit(path)
     until(lambda: len(notes(log)) >= 3, service.said)
+    folder = service.home.study("durable")
+
+    def wait_for_the_store() -> bool:
+        """Whether trials run that have nothing left to do but to save what they came to."""
+        trials = load_study("durable", service.home).trials
+        running = [trial.number for trial in trials if trial.state is State.RUNNING]
+        said = [metric_log.read(folder.metrics(number)) for number in running]
+        return bool(running) and all(reports and reports[-1].step == 3 for reports in said)
+
     s3.away()
     try:
-        time.sleep(AWAY_SECONDS)
-        held = load_study("durable", service.home).trials
+        until(wait_for_the_store, service.said)
     finally:
         s3.back()
-    assert any(trial.state is State.RUNNING for trial in held), "they wait for the store"
     whole(service, "durable", steps=3, trials=6)
     assert not service.home.study("durable").journal.exists()
 
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", PASSWORD)
     client = MlflowClient(service.tracking)
     experiment = client.get_experiment_by_name("durable")
     assert experiment is not None
