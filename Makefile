@@ -10,6 +10,7 @@ $(BIN)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
 	  { echo "hpo needs Python 3.11 to 3.13: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
+	@echo "installing into .venv; the first time that takes some minutes"
 	$(BIN)/pip install --quiet --editable '.[dev]'
 	@touch $@
 

@@ -9,10 +9,11 @@ from typing import Any
 
 from hpo import frozen, run_lock
 from hpo.budget import Spending
-from hpo.home import Home
+from hpo.home import Home, StudyFolder
 from hpo.limits import Limits
 from hpo.records import Objectives, State, TrialRecord, best_trials
 from hpo.report.kept import Kept, read_kept
+from hpo.studyfile import Study
 
 
 @dataclass(frozen=True)
@@ -106,3 +107,14 @@ def load_study(name: str, home: str | Path | Home | None = None) -> StudyResult:
         url="hpo ui" if file.tracking.uri == "default" else None,
         trouble=None,
     )
+
+
+def is_complete(study: Study, folder: StudyFolder) -> bool:
+    """Whether nothing is left to run, as far as the last run could tell."""
+    kept, total, final = read_kept(folder), study.file.search.trials, study.file.final
+    if kept is None or not kept.complete or (total is not None and total > kept.trials):
+        return False
+    if final is None or kept.final is None:
+        return final is None
+    baseline = kept.final.baseline and kept.final.baseline.config
+    return (len(kept.final.seeds), baseline) == (final.repeats, study.file.baseline)

@@ -21,7 +21,7 @@ from hpo.publishing import Shown
 from hpo.records import Json, TrialRecord, best_trials
 from hpo.report import report
 from hpo.report.kept import Kept, read_kept, write_kept
-from hpo.result import StudyResult
+from hpo.result import StudyResult, is_complete
 from hpo.reuse import bundling
 from hpo.runner import Runner, Worked
 from hpo.search import samplers
@@ -78,7 +78,7 @@ def run(
     home.make()
     folder = home.study(study.name)
     with run_lock.hold(folder), _logging(folder):
-        data = None if _is_complete(study, folder) else check_trainable(study)
+        data = None if is_complete(study, folder) else check_trainable(study)
         card = frozen.freeze(study, home, extend)
         if data is not None:
             datasets.write_down(data, folder)
@@ -228,14 +228,3 @@ def _kept(
     if before is not None and before.final is not None:
         return before.model_copy(update={"complete": False})
     return report.as_kept(study, front, finished, complete=False)
-
-
-def _is_complete(study: Study, folder: StudyFolder) -> bool:
-    """Whether nothing is left to run, as far as the last run could tell."""
-    kept, total, final = read_kept(folder), study.file.search.trials, study.file.final
-    if kept is None or not kept.complete or (total is not None and total > kept.trials):
-        return False
-    if final is None or kept.final is None:
-        return final is None
-    baseline = kept.final.baseline and kept.final.baseline.config
-    return (len(kept.final.seeds), baseline) == (final.repeats, study.file.baseline)

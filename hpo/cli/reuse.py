@@ -110,7 +110,8 @@ def promote(
     out.print(f"use it: hpo.load_best('{known}')", markup=False)
     if done.served:
         out.print(
-            f"serve it: mlflow models serve -m models:/{known} --env-manager local",
+            f"serve it: MLFLOW_TRACKING_URI={done.registry} mlflow models serve"
+            f" -m models:/{known} --env-manager local",
             markup=False,
         )
 

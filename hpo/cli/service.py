@@ -19,6 +19,7 @@ from hpo.cli.app import (
 )
 from hpo.errors import InputError, StudyFailed
 from hpo.home import Home
+from hpo.urls import is_loopback
 
 if TYPE_CHECKING:
     from hpo.service.up import Up
@@ -105,7 +106,9 @@ def _say_up(found: Up) -> None:
             out.print(f"  {line}", style="yellow", markup=False)
     out.print(f"studies side by side: {found.service.options.studies}")
     out.print(f"MLflow: {found.tracking.url}", markup=False)
-    joining = f", for hpo up --join {found.service.address}" if found.service.ray else ""
+    options = found.service.options
+    joined = found.service.ray is not None and not is_loopback(options.host)
+    joining = f", for hpo up --join {found.service.address}" if joined else ""
     out.print(f"Ray: {found.service.jobs}{joining}", markup=False)
     if found.going_on:
         out.print(f"waiting for their turn: {', '.join(found.going_on)}", markup=False)
@@ -138,6 +141,12 @@ def submit(
     from hpo.service import submit as service
 
     done = service.submit(study, Home.default(), overrides(sets, trials), priority, extend)
+    if done.turn is None:
+        out.print(
+            f"study {done.name} is complete, and nothing is left to run; --trials N asks for more",
+            markup=False,
+        )
+        return
     out.print(f"study {done.name} is submitted, place {done.turn} in the queue", markup=False)
     if done.page:
         out.print(f"look at it: {done.page}", markup=False)
@@ -190,11 +199,15 @@ def logs(
 
     try:
         said = service.follow(paths[0], is_over) if follow else service.read(paths)
+        silent = True
         for text in said:
+            silent = False
             sys.stdout.write(text)
             sys.stdout.flush()
         if follow:
             sys.stdout.writelines(service.read(paths[1:]))
+        if silent:
+            out.print("nothing was said", style="dim")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

@@ -74,6 +74,7 @@ class Promotion:
         comparison: with who held the alias; `None` if nobody did, or this result itself.
         version: of the registered model; `None` if it was not promoted.
         served: whether that version is a model, and not a config alone.
+        registry: the tracking URI of the MLflow it is registered in.
     """
 
     model: str
@@ -82,6 +83,7 @@ class Promotion:
     comparison: Challenge | None
     version: str | None
     served: bool
+    registry: str
 
 
 def promote(
@@ -130,11 +132,12 @@ def promote(
     if holder is not None and holder.identity != bundle.identity:
         comparison = challenge(registry.fetch(holder, home.bundles), bundle)
         if not (force or comparison.is_better):
-            return Promotion(model, bundle.identity, False, comparison, None, False)
+            return Promotion(model, bundle.identity, False, comparison, None, False, at.uri)
     network = _network(found)
     version = _register(registry, model, bundle, network)
     registry.set_alias(version, alias)
-    return Promotion(model, bundle.identity, True, comparison, version.number, network is not None)
+    served = network is not None
+    return Promotion(model, bundle.identity, True, comparison, version.number, served, at.uri)
 
 
 def challenge(holder: Bundle, new: Bundle) -> Challenge:

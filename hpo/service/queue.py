@@ -117,13 +117,17 @@ class Queue:
         name: str,
         priority: int,
         page: str | None = None,
-        prepare: Callable[[], object] = lambda: None,
-    ) -> None:
+        prepare: Callable[[], bool] = lambda: True,
+    ) -> bool:
         """Has a study wait; one that waits already gets the new priority.
 
         Args:
             page: by default, that of before.
-            prepare: what is to be done before it may be taken, while it cannot be running.
+            prepare: what is to be done before it may be taken, while it cannot be running; whether
+                there is then anything to wait for.
+
+        Returns:
+            what `prepare` did.
 
         Raises:
             InputError: it is running.
@@ -135,7 +139,8 @@ class Queue:
                     f"hpo watch {name} shows it, hpo stop {name} ends it",
                 )
             before = self.entry(name)
-            prepare()
+            if not prepare():
+                return False
             waits = before is not None and before.place is Place.QUEUED
             entry = Entry(
                 place=Place.QUEUED,
@@ -144,6 +149,7 @@ class Queue:
                 page=(before.page if before is not None else "") if page is None else page,
             )
             self._write(name, entry)
+            return True
 
     def take(self, job: str) -> StudyFolder | None:
         """The study that is next, which this process now runs; `None` if none is to be begun."""

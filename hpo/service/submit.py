@@ -10,6 +10,7 @@ from pathlib import Path
 from hpo import frozen, run_lock, studyfile
 from hpo.errors import InputError
 from hpo.home import Home
+from hpo.result import is_complete
 from hpo.reuse.provenance import remember_origin
 from hpo.service import shipping
 from hpo.service.jobs import Jobs
@@ -24,12 +25,12 @@ class Submitted:
 
     Args:
         page: its address in the tracker; `None` if it has none.
-        turn: 1 for the one that is next.
+        turn: 1 for the one that is next; `None` for one that is complete and does not wait.
     """
 
     name: str
     page: str | None
-    turn: int
+    turn: int | None
 
 
 def submit(
@@ -57,7 +58,7 @@ def submit(
     folder = home.study(study.name)
     queue = Queue(home)
 
-    def prepare() -> None:
+    def prepare() -> bool:
         if run_lock.is_running(folder):
             raise InputError(f"another process runs the study {study.name!r}", "wait for it")
         shipped = shipping.unpack(shipment, folder.code)
@@ -69,10 +70,12 @@ def submit(
             raise
         remember_origin(study.folder, folder, home.root)
         shipping.keep_only(shipped)
+        return not is_complete(study, folder)
 
     page = page_of(study.file.tracking, home, study.name)
     priority = study.file.priority if priority is None else priority
-    queue.put(study.name, priority, page or "", prepare)
+    if not queue.put(study.name, priority, page or "", prepare):
+        return Submitted(study.name, page, turn=None)
     Jobs(service, home).hand_in_driver()
     waiting = queue.waiting()
     turn = waiting.index(study.name) + 1 if study.name in waiting else 1
