@@ -163,7 +163,9 @@ class Home:
     def studies(self) -> list[StudyFolder]:
         """Every study here, by name."""
         found = (self.root / "studies").glob("*/spec.json")
-        return sorted((StudyFolder(path.parent) for path in found), key=lambda s: s.name)
+        # A study whose removal was cut short has another kind of name.
+        named = (StudyFolder(p.parent) for p in found if STUDY_NAME.fullmatch(p.parent.name))
+        return sorted(named, key=lambda study: study.name)
 
     def make(self) -> None:
         """Creates the folder.

@@ -19,6 +19,8 @@ class Provenance(Settings):
         packages: versions, by the name of the distribution.
         commit: of the Git repository that the study file lies in; `None` outside of one.
         clean: whether that repository had no uncommitted changes.
+        code: a digest of the Python files beside the study file; `None` for the built-in trainer,
+            whose version is among the packages.
         data: digests of what was trained on, by name; empty where the trainable cannot tell.
     """
 
@@ -27,6 +29,7 @@ class Provenance(Settings):
     packages: dict[str, str]
     commit: str | None = None
     clean: bool | None = None
+    code: str | None = None
     data: dict[str, str] = Field(default_factory=dict)
 
 
@@ -66,6 +69,10 @@ class Contents(Settings):
 
     @model_validator(mode="after")
     def _fit(self) -> Contents:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError("every run has a seed of its own")
+        if missing := {o.metric for o in self.objectives} - self.validation.keys():
+            raise ValueError(f"there is no validation of {', '.join(sorted(missing))}")
         for name, values in {**self.validation, **self.test}.items():
             if len(values) != len(self.seeds):
                 raise ValueError(f"{name} has a value for each of {len(self.seeds)} seeds")

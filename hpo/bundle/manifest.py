@@ -61,6 +61,8 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise ValueError("no plain file")
         if path.stat().st_size > MAX_MANIFEST_BYTES:
             raise ValueError(f"larger than {MAX_MANIFEST_BYTES} bytes")
         text = path.read_text(encoding="utf-8")

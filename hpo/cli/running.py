@@ -63,8 +63,12 @@ def run(
     from hpo import studyfile
     from hpo.report import status
     from hpo.report.live import LiveView, Notes
+    from hpo.service import control
 
     checked = studyfile.load(study, overrides(sets, trials))
+    home = Home.default()
+    home.make()
+    control.refuse_queued(checked.name, home)
     command = shlex.join(["hpo", *sys.argv[1:]])
     # Bound to this stdout: while Ray works, sys.stdout is the engine's log.
     console = Console(file=sys.stdout, soft_wrap=True, highlight=False)
@@ -72,7 +76,9 @@ def run(
     view = LiveView(console, checked.name, checked.objectives)
     try:
         with view:
-            result = studies.run(checked, inline=inline, extend=extend, observer=view.show)
+            result = studies.run(
+                checked, inline=inline, extend=extend, home=home, observer=view.show
+            )
     except KeyboardInterrupt:
         out.print(f"stopped at once; nothing that finished is lost; to continue: {command}")
         sys.exit(INTERRUPTED)

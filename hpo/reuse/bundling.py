@@ -99,7 +99,7 @@ def leave(
         validation=result.validation,
         test=result.test,
         refit=result.refit,
-        provenance=provenance(study.folder, folder, data),
+        provenance=provenance(study.file.trainable, study.folder, folder, data),
     )
     if (same := _newest_if_same(folder, contents, weights)) is not None:
         return same

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from hpo import space
 from hpo import trainable as trainables
 from hpo.bundle import Bundle, Contents, newest, open_bundle
@@ -55,12 +57,21 @@ class Chosen:
 
         Raises:
             TrainableError: the trainable cannot be imported here.
+            InputError: its model does not take the config any more.
         """
         try:
             return space.typed(self.load().config_type, dict(self.config))
         except TrainableError as error:
             raise TrainableError(
                 error.message, f"{error.hint}; or take the plain dict: typed=False"
+            ) from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            path = ".".join(map(str, first["loc"]))
+            raise InputError(
+                f"{self.trainable!r} does not take this config any more: {path}: {first['msg']},"
+                f" got {first['input']!r:.80}",
+                "use the code that the study was run with; or take the plain dict: typed=False",
             ) from error
 
 

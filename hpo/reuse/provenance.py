@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from hpo.bundle import Provenance
 from hpo.files import write_atomically
 from hpo.home import StudyFolder
 from hpo.settings import Settings
+from hpo.trainable import BUILTIN
 
 GIT_SECONDS = 20.0
 
@@ -44,10 +46,13 @@ def remember_origin(code: Path, folder: StudyFolder, apart: Path) -> None:
     write_atomically(folder.origin, origin_of(code, apart).model_dump_json())
 
 
-def provenance(code: Path, folder: StudyFolder, data: Mapping[str, str]) -> Provenance:
+def provenance(
+    trainable: str, code: Path, folder: StudyFolder, data: Mapping[str, str]
+) -> Provenance:
     """Where what is computed here and now comes from.
 
     Args:
+        trainable: as the study file names it.
         code: the folder of the study file.
         data: digests of what was trained on, by name.
     """
@@ -62,8 +67,20 @@ def provenance(code: Path, folder: StudyFolder, data: Mapping[str, str]) -> Prov
         packages=packages(),
         commit=origin.commit,
         clean=origin.clean,
+        code=None if trainable == BUILTIN else digest(code),
         data=dict(data),
     )
+
+
+def digest(code: Path) -> str:
+    """Of the Python files in a folder and the folders in it, hidden ones left out: SHA-256."""
+    whole = hashlib.sha256()
+    for path in sorted(code.rglob("*.py")):
+        inside = path.relative_to(code)
+        if path.is_file() and not any(part.startswith(".") for part in inside.parts):
+            one = hashlib.sha256(path.read_bytes()).hexdigest()
+            whole.update(f"{inside.as_posix()} {one}\n".encode())
+    return whole.hexdigest()
 
 
 def packages() -> dict[str, str]:

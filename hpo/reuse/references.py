@@ -47,7 +47,7 @@ class Reference:
         if isinstance(text, str) and (found := _REGISTERED.fullmatch(text)):
             check_alias(found["alias"])
             return cls(name=found["name"], alias=found["alias"])
-        if isinstance(text, Path) or os.sep in text or "." in text:
+        if isinstance(text, Path) or (isinstance(text, str) and (os.sep in text or "." in text)):
             return cls(folder=Path(text))
         raise InputError(
             f"a result is NAME, NAME@ALIAS or the folder of a bundle, got {text!r}",

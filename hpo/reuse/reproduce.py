@@ -12,7 +12,7 @@ from hpo import datasets
 from hpo.bundle import Contents, Provenance
 from hpo.differences import differences
 from hpo.endings import has_diverged
-from hpo.errors import StudyFailed
+from hpo.errors import InputError, StudyFailed
 from hpo.home import Home, StudyFolder
 from hpo.records import Decision, Objective, Report, TrialSpec
 from hpo.repeated import Repeated
@@ -101,6 +101,8 @@ def reproduce(
         InputError: there is no such bundle, or its config cannot be run here.
         StudyFailed: a run failed.
     """
+    if repeats is not None and repeats < 1:
+        raise InputError(f"repeats must be at least 1, got {repeats}", "leave it out for all seeds")
     home = Home.at(home)
     found = found_bundle(reference, home, tracking_uri, code)
     contents, one = found.bundle.contents, chosen(found)
@@ -108,7 +110,7 @@ def reproduce(
     trainable, config = one.load(), one.typed()
     trainable.check(config, folder)
     data = datasets.digests(trainable, config, folder)
-    now = provenance(folder, home.study(contents.study), data)
+    now = provenance(one.trainable, folder, home.study(contents.study), data)
     seeds = contents.seeds[:repeats]
     results: list[Mapping[str, float]] = []
     for seed in seeds:
@@ -124,6 +126,8 @@ def reproduce(
 
 def differing(before: Provenance, now: Provenance) -> Iterator[str]:
     """What differs in code, packages and data, as far as it is known."""
+    if before.code != now.code:
+        yield "code: the Python files in the study file's folder are others"
     if before.commit != now.commit:
         yield f"code: commit {before.commit or 'unknown'} -> {now.commit or 'unknown'}"
     for each, when in ((before, "then"), (now, "now")):

@@ -70,6 +70,20 @@ def stop_running(names: Sequence[str], home: Home) -> None:
         )
 
 
+def refuse_queued(name: str, home: Home) -> None:
+    """Keeps a study that waits for the service from being run beside it.
+
+    Raises:
+        InputError: it waits.
+    """
+    entry = Queue(home).entry(name)
+    if entry is not None and entry.place is Place.QUEUED:
+        raise InputError(
+            f"study {name!r} was submitted and waits for its turn",
+            f"hpo watch {name} shows it; hpo stop {name} takes it out of the queue",
+        )
+
+
 def resume(name: str, home: Home) -> None:
     """Has a study wait for its turn again; it goes on where it was.
 

@@ -34,19 +34,17 @@ def down(home: Home, say: Callable[[str], None] = lambda line: None) -> bool:
         return False
     with folder.alone():
         service, tracking, node = folder.read(), home_server.read(home), folder.read_node()
-        ended = False
-        if service is not None:
-            with _closing(folder):
-                _stop_studies(home, say)
-                ended = service.ray is None or stop(service.ray, folder.log("ray"), PATIENCE_S)
-                folder.state.unlink(missing_ok=True)
-        if tracking is not None:
-            if tracking.process is not None:
-                ended |= stop(tracking.process, folder.log("mlflow"), PATIENCE_S)
-            home_server.forget(home)
-        if node is not None:
-            ended |= stop(node.ray, folder.log("node"), PATIENCE_S)
-            folder.node.unlink(missing_ok=True)
+        ours = service is None or service.ray is not None
+        with _closing(folder):
+            _stop_studies(home, say)
+            ended = not ours
+            # Also what an `hpo up` has started that was killed before it could write it down.
+            ended |= stop(service.ray if service else None, folder.log("ray"), PATIENCE_S)
+            folder.state.unlink(missing_ok=True)
+        ended |= stop(tracking.process if tracking else None, folder.log("mlflow"), PATIENCE_S)
+        home_server.forget(home)
+        ended |= stop(node.ray if node else None, folder.log("node"), PATIENCE_S)
+        folder.node.unlink(missing_ok=True)
         return ended
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from hpo import frozen, snapshot
-from hpo.errors import HpoError
+from hpo.errors import HpoError, StudyConflict
 from hpo.execute import ray_tune
 from hpo.home import Home, StudyFolder
 from hpo.progress import Progress
@@ -45,6 +45,9 @@ def main(home: Home, job: str) -> int:
         page = result.url
     except KeyboardInterrupt:
         place, failure, code = Place.STOPPED, "", 0
+    except StudyConflict as error:  # `hpo run` is at it
+        place, failure, code = Place.STOPPED, "", 0
+        print(error)
     except HpoError as error:
         place, failure, code = Place.ENDED, str(error), error.exit_code
         print(error)

@@ -47,18 +47,19 @@ def start(command: Sequence[str], environment: Mapping[str, str], log: Path) -> 
     return Process.of(started.pid)
 
 
-def stop(process: Process, log: Path, patience_seconds: float) -> bool:
+def stop(process: Process | None, log: Path, patience_seconds: float) -> bool:
     """Ends a process and those it started, and no others.
 
     It is asked first, then what it has left behind is; what does not listen is killed.
 
     Args:
+        process: `None` where whoever started it was cut short before it could be written down.
         log: that it was started with.
 
     Returns:
         whether there was anything to end.
     """
-    found = process.find()
+    found = process.find() if process is not None else None
     family = list(_family(process, log))
     if found is not None:
         family.append(found)
@@ -87,15 +88,16 @@ def listens(process: Process, port: int) -> bool:
     return False
 
 
-def _family(process: Process, log: Path) -> Iterator[psutil.Process]:
+def _family(process: Process | None, log: Path) -> Iterator[psutil.Process]:
     """What a process has started that still lives, whether or not it lives itself."""
     ourselves = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     for each in psutil.process_iter():
         with suppress(psutil.Error, OSError):
-            if each.pid in ourselves or each.create_time() < process.created - 1:
+            if each.pid in ourselves or (process and each.create_time() < process.created - 1):
                 continue
             environment = each.environ()
             # Ray's workers write their title over their environment.
             titled = MARK not in environment and each.name().startswith("ray")
-            if environment.get(MARK) == str(log) or (titled and os.getsid(each.pid) == process.pid):
+            session = process is not None and titled and os.getsid(each.pid) == process.pid
+            if environment.get(MARK) == str(log) or session:
                 yield each

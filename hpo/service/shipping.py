@@ -6,6 +6,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,15 +36,15 @@ def pack(folder: Path, apart: Path, max_bytes: int = MAX_BYTES) -> Shipment:
         apart: the home folder, which may lie inside.
 
     Raises:
-        InputError: it is too large, or a link in it leads out of it.
+        InputError: it is too large, or there is something in it that is no file, or a link that
+            leads out of it.
     """
     folder = folder.resolve()
     files: list[tuple[int, Path]] = []
-    for path in _walk(folder, apart.resolve(), []):
-        if not path.resolve().is_relative_to(folder):
+    for path in _walk(folder, apart.resolve(), _outer(folder)):
+        if wrong := _misfit(path, folder):
             raise InputError(
-                f"{path} leads out of the study file's folder, and would be missing elsewhere",
-                "replace the link by what it leads to, or add it to .gitignore",
+                f"{path} {wrong}", "replace it by a plain file, or add it to .gitignore"
             )
         files.append((path.stat().st_size, path.relative_to(folder)))
         if len(files) > MAX_FILES:
@@ -89,12 +90,46 @@ def keep_only(shipped: Path) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
+def _misfit(path: Path, folder: Path) -> str:
+    """Why a path cannot be copied; empty if it can."""
+    try:
+        if not path.resolve(strict=True).is_relative_to(folder):
+            return "leads out of the study file's folder, and would be missing elsewhere"
+    except (OSError, RuntimeError):  # Python 3.11 and 3.12 raise the latter for a loop
+        return "is a link that leads nowhere"
+    return "" if path.is_file() else "is no file"
+
+
+def _outer(folder: Path) -> list[tuple[Path, GitIgnoreSpec]]:
+    """The rules from the top of the repository down to a folder, its own left out.
+
+    None if they exclude the folder itself: whoever submits from there means what is in it.
+    """
+    top = next((each for each in folder.parents if (each / ".git").exists()), None)
+    if top is None or (folder / ".git").exists():
+        return []
+    between = [each for each in reversed(folder.parents) if each.is_relative_to(top)]
+    files = [(top, top / ".git" / "info" / "exclude")]
+    files += [(each, each / ".gitignore") for each in between]
+    rules = [(base, _rules(file)) for base, file in files if file.is_file()]
+    return [] if _is_ignored(folder, True, rules) else rules
+
+
+def _rules(file: Path) -> GitIgnoreSpec:
+    """A `.gitignore`; lines that are no patterns mean nothing, as they do to Git."""
+    lines = []
+    for line in file.read_text(encoding="utf-8", errors="replace").splitlines():
+        with suppress(ValueError):
+            GitIgnoreSpec.from_lines([line])
+            lines.append(line)
+    return GitIgnoreSpec.from_lines(lines)
+
+
 def _walk(folder: Path, apart: Path, ignored: list[tuple[Path, GitIgnoreSpec]]) -> Iterator[Path]:
     """The files below a folder that no `.gitignore` on the way there excludes."""
     rules = folder / ".gitignore"
     if rules.is_file():
-        lines = rules.read_text(encoding="utf-8", errors="replace").splitlines()
-        ignored = [*ignored, (folder, GitIgnoreSpec.from_lines(lines))]
+        ignored = [*ignored, (folder, _rules(rules))]
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         path = Path(entry.path)
         is_folder = entry.is_dir(follow_symlinks=False)

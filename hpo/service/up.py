@@ -73,7 +73,7 @@ def up(home: Home, given: Given) -> Up:
         before, tracking = folder.read(), home_server.read(home)
         differing = tuple(given.differing(before.options)) if before is not None else ()
         if before is not None and before.is_up and tracking is not None and tracking.is_up:
-            names = _go_on(home, folder, before, Queue(home).waiting())
+            names = _go_on(home, folder, before, Queue(home).interrupted())
             return Up(before, tracking, True, differing, names)
         part = (before is not None and before.is_up) or (tracking is not None and tracking.is_up)
         if part and differing:
@@ -88,10 +88,10 @@ def up(home: Home, given: Given) -> Up:
         if before is None or tracking is None or not tracking.is_up:
             tracking, began = _start_mlflow(home, folder, options, given, tracking)
         if before is not None and before.is_up:
-            names = _go_on(home, folder, before, Queue(home).waiting())
+            names = _go_on(home, folder, before, Queue(home).interrupted())
             return Up(before, tracking, False, going_on=names)
-        if before is not None and before.ray is not None:
-            stop(before.ray, folder.log("ray"), PATIENCE_S)  # what a crash has left of it
+        # What a crash has left of it, or an `hpo up` that was killed.
+        stop(before.ray if before else None, folder.log("ray"), PATIENCE_S)
         try:
             service = _start_ray(home, folder, options, before)
         except BaseException:
@@ -176,8 +176,8 @@ def _start_mlflow(
     if options.secured and password is None:
         raise InputError("the admin password is not known any more", "set HPO_ADMIN_PASSWORD")
     log = folder.log("mlflow")
-    if before is not None and before.process is not None:
-        stop(before.process, log, PATIENCE_S)  # what a crash has left of it
+    # What a crash has left of it, or an `hpo up` that was killed.
+    stop(before.process if before else None, log, PATIENCE_S)
     port = _port(options.host, TRACKING_PORT, before.url if before is not None else None)
     store = given.store or options.store
     process = start(

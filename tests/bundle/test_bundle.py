@@ -140,3 +140,23 @@ def test_every_metric_has_a_value_for_each_seed():
     assert found == Repeated({5: 0.1, 6: 0.2})
     with pytest.raises(ValueError, match="val_error has a value for each of 2 seeds"):
         Contents.model_validate({**CONTENTS.model_dump(), "validation": {"val_error": (0.1,)}})
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seeds": (5, 5)}, "every run has a seed of its own"),
+        ({"validation": {"loss": (0.1, 0.2)}}, "there is no validation of val_error"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(change, words):
+    with pytest.raises(ValueError, match=words):
+        Contents.model_validate({**CONTENTS.model_dump(), **change})
+
+
+def test_a_manifest_that_is_a_link_is_refused(bundle, tmp_path):
+    path = bundle.folder / "manifest.json"
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match=r"manifest\.json is damaged: no plain file"):
+        open_bundle(bundle.folder)

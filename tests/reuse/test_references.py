@@ -10,7 +10,7 @@ import pytest
 
 import hpo
 from hpo import frozen, studyfile
-from hpo.bundle import newest
+from hpo.bundle import newest, open_bundle, write_bundle
 from hpo.errors import InputError
 from hpo.home import Home
 from hpo.reuse.references import Reference, tracked_at
@@ -23,7 +23,9 @@ def test_a_name_an_alias_and_a_folder():
         assert Reference.parse(folder) == Reference(folder=Path(folder))
 
 
-@pytest.mark.parametrize("text", ["", "Digits", "digits@", "digits@a@b", "digits@V1", "@champion"])
+@pytest.mark.parametrize(
+    "text", ["", "Digits", "digits@", "digits@a@b", "digits@V1", "@champion", None, 5, b"digits"]
+)
 def test_anything_else_is_refused(text):
     with pytest.raises(InputError):
         Reference.parse(text)
@@ -96,3 +98,16 @@ def test_a_bundle_of_another_result_is_told(copied):
     with pytest.raises(InputError, match="the bundle is of trial"):
         folder.best.unlink()
         hpo.load_best(newest(folder.bundles), copied, trial=99)
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_a_config_that_the_code_does_not_take_any_more_is_told(copied, tmp_path, typed):
+    bundle = open_bundle(newest(copied.study("iris").bundles))
+    config = bundle.contents.config | {"epochs": 0}
+    contents = bundle.contents.model_copy(update={"config": config})
+    folder = write_bundle(tmp_path / "older", contents, "name: iris\n", None).folder
+    if typed:
+        with pytest.raises(InputError, match=r"'builtin' does not take this config .* epochs: "):
+            hpo.load_best(folder, copied)
+    else:
+        assert hpo.load_best(folder, copied, typed=False)["epochs"] == 0

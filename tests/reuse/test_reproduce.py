@@ -121,3 +121,18 @@ def test_digests_that_are_none_are_told(write_study, home, tmp_path):
 def test_nothing_known_nothing_said():
     unknown = Provenance(python="3", platform="x", packages={})
     assert list(differing(unknown, unknown)) == []
+
+
+@pytest.mark.parametrize("repeats", [0, -1])
+def test_there_are_no_fewer_runs_than_one(done, repeats):
+    with pytest.raises(InputError, match="repeats must be at least 1"):
+        reproduce("iris", home=done, repeats=repeats)
+
+
+def test_other_code_is_told(write_study, home, tmp_path):
+    run(write_study(), inline=True, home=home)
+    assert not any("code" in line for line in reproduce("toy", home=home).differences)
+    with (tmp_path / "toys.py").open("a") as file:
+        file.write("\n# changed\n")
+    found = reproduce("toy", home=home)
+    assert "code: the Python files in the study file's folder are others" in found.differences

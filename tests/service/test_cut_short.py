@@ -174,3 +174,34 @@ def test_a_process_that_ends_while_it_is_stopped(
     started.wait()
     monkeypatch.setattr(Process, "find", lambda _: found)  # as it was a moment ago
     processes.stop(process, tmp_path / "log", 1.0)
+
+
+def test_what_an_up_that_was_killed_has_started_is_ended(tmp_path: Path) -> None:
+    home = Home(tmp_path / "home")
+    folder = ServiceFolder.of(home)
+    folder.make()
+    left = processes.start(
+        [sys.executable, "-c", "import time; time.sleep(300)"], {}, folder.log("ray")
+    )
+    assert down(home)
+    assert left.find() is None
+    assert not down(home)
+
+
+def test_a_study_that_waits_is_not_run_beside_the_service(home: Home) -> None:
+    control.refuse_queued("a", home)
+    Queue(home).put("a", 0)
+    with pytest.raises(InputError, match="'a' was submitted and waits for its turn"):
+        control.refuse_queued("a", home)
+
+
+def test_nothing_waits_where_there_is_nothing_to_do(home: Home) -> None:
+    assert not Queue(home).put("a", 0, prepare=lambda: False)
+    assert Queue(home).waiting() == []
+    assert Queue(home).put("a", 0)
+
+
+def test_a_study_whose_removal_was_cut_short_is_none(home: Home) -> None:
+    root = home.study("a").root
+    root.rename(root.with_name(".a-4242"))
+    assert [folder.name for folder in home.studies()] == ["b"]

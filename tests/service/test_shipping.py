@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -85,3 +86,39 @@ def test_what_cannot_be_copied_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         unpack(shipment, tmp_path / "code")
     assert list((tmp_path / "code").iterdir()) == []
+
+
+def test_what_is_no_file_is_refused_before_anything_is_copied(tmp_path: Path) -> None:
+    write(tmp_path, "study.yaml", "lib/a.py")
+    odd = tmp_path / "odd"
+    for make, words in (
+        (lambda: odd.symlink_to("lib"), "is no file"),
+        (lambda: odd.symlink_to("nowhere"), "is a link that leads nowhere"),
+        (lambda: odd.symlink_to("odd"), "is a link that leads nowhere"),
+        (lambda: os.mkfifo(odd), "is no file"),
+    ):
+        make()
+        with pytest.raises(InputError, match=f"odd {words}"):
+            shipped(tmp_path)
+        odd.unlink()
+
+
+def test_lines_that_are_no_patterns_mean_nothing(tmp_path: Path) -> None:
+    write(tmp_path, "study.yaml", "a.log")
+    write(tmp_path, ".gitignore", text="!\n*.log\n")
+    assert shipped(tmp_path) == [".gitignore", "study.yaml"]
+
+
+def test_the_rules_of_the_repository_around_it_count(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    write(tmp_path, ".gitignore", text="*.secret\n")
+    write(tmp_path, ".git/info/exclude", text="*.mine\n")
+    write(tmp_path, "sub/study.yaml", "sub/k.secret", "sub/k.mine", "sub/deep/k.secret")
+    assert shipped(tmp_path / "sub") == ["study.yaml"]
+
+
+def test_a_folder_that_the_repository_ignores_is_shipped_as_it_is(tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    write(tmp_path, ".gitignore", text="/scratch/\n")
+    write(tmp_path, "scratch/study.yaml", "scratch/train.py")
+    assert shipped(tmp_path / "scratch") == ["study.yaml", "train.py"]
