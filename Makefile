@@ -17,9 +17,10 @@ $(BIN)/.installed: pyproject.toml
 demo: install
 	$(BIN)/hpo run studies/digits.yaml
 
-# Two processes on what may be two cores: a pool of threads in each would be in the other's way.
+# They mostly wait: for servers that start, for processes that are killed. So three processes even on
+# two cores, and in each no pool of threads that would be in the way of the others.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 3 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ def holds_password(url: str) -> bool:
         ValueError: it is no URL.
     """
     parts = urlsplit(url)
-    return parts.password is not None or bool(_SECRETS & {k.lower() for k in parse_qs(parts.query)})
+    return bool(parts.password) or bool(_SECRETS & {k.lower() for k in parse_qs(parts.query)})
 
 
 def without_password(url: str) -> str:

@@ -16,6 +16,7 @@ from hpo.studyfile import load
 from hpo.track import Ending, MlflowTracker, StudyPage, TrialPage
 from hpo.track.addresses import MAX_NOTED, Addresses, note
 from hpo.track.listing import shown
+from hpo.track.login import Address
 from hpo.track.ui import serve
 from hpo.track.views import VIEW_TAG, searched, view
 
@@ -189,7 +190,7 @@ def test_a_server_lists_its_studies_the_newest_first(
         start(home, dataclasses.replace(made.card, name=name, id=name))
     ids = {run.tags["hpo.study"]: run.run_id for run in read(home.tracking_uri)[0]}
     with serve(home, port=free_port) as ui:
-        listed = shown(ui.url)
+        listed = shown(Address(ui.url))
     assert [name for name, _ in listed][:2] == [
         "newer: trials, best first",
         "older: trials, best first",
