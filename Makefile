@@ -17,10 +17,9 @@ $(BIN)/.installed: pyproject.toml
 demo: install
 	$(BIN)/hpo run studies/digits.yaml
 
-# They mostly wait: for servers that start, for processes that are killed. So three processes even on
-# two cores, and in each no pool of threads that would be in the way of the others.
+# Two processes on what may be two cores: a pool of threads in each would be in the other's way.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 3 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .

@@ -386,7 +386,7 @@ def test_a_bundle_is_shown_once(place, made, tmp_path):
         space={},
         objectives=made.card.objectives,
         seeds=(1,),
-        validation={},
+        validation={"val_error": (0.1,)},
         provenance=Provenance(python="3", platform="", packages={}),
     )
     bundle = write_bundle(tmp_path / "bundles" / "0001", contents, "name: digits\n", None)
