@@ -11,8 +11,16 @@ from typing import Any
 import hpo
 
 
+def may_pass(gate: Path, number: int) -> bool:
+    """Whether a trial may end: all may if the gate is empty, otherwise as many as it says."""
+    if not gate.exists():
+        return False
+    text = gate.read_text()
+    return not text or number < int(text)
+
+
 def train(config: dict[str, Any], trial: hpo.Trial) -> dict[str, float]:
-    """Reports until there is a file named as its study, and goes on from its checkpoint."""
+    """Reports until it may pass its study's gate, and goes on from its checkpoint."""
     gate, state = Path(config["gate"]), trial.checkpoint_dir / "step.json"
     begin = json.loads(state.read_text()) if state.exists() else 0
     with gate.with_suffix(".log").open("a") as log:
@@ -23,7 +31,7 @@ def train(config: dict[str, Any], trial: hpo.Trial) -> dict[str, float]:
         scratch.write_text(json.dumps(step))
         scratch.replace(state)
         trial.report({"loss": config["x"]}, step=step)
-        if gate.exists():
+        if may_pass(gate, trial.number):
             time.sleep(config.get("nap", 0))
             break
         time.sleep(0.02)
