@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from hpo.final.candidates import grown, refit_steps
 from hpo.final.plan import Plan, read_plan, write_plan
 from hpo.final.stage import Final
+from hpo.errors import StudyFailed
 from hpo.final.verdict import judge
 from hpo.home import StudyFolder
 from hpo.records import State, TrialRecord
+from hpo.report import report
 from hpo.report.final import as_kept_final
 from hpo.report.kept import KeptFinal, read_kept, write_kept
 from hpo.runner import Runner, Worked
@@ -24,7 +26,7 @@ class FinalWorked(Worked):
     """What the final stage came to in this run.
 
     Args:
-        found: its verdict; `None` while it is not over, or if no candidate has a complete run.
+        found: its verdict; `None` while it is not over.
     """
 
     found: KeptFinal | None
@@ -40,7 +42,7 @@ def run_final(
         trials: of its search, which is over; at least one is complete.
 
     Raises:
-        StudyFailed: it cannot go on.
+        StudyFailed: it cannot go on, or it is over and no candidate has a complete run.
     """
     settings, objective = study.file.final, study.objectives[0]
     assert settings is not None, "the study has a final stage"
@@ -48,6 +50,9 @@ def run_final(
     grow(plan, folder)
     worked, refit = runner.work(Final(folder)), None
     found = judge(plan, worked.trials, objective, lineup, settings.repeats)
+    if worked.over and found is None:
+        runs = [run for run in worked.trials if plan.runs[run.number].trial is not None]
+        raise StudyFailed(*report.no_candidate_completed(runs, folder.final))
     if settings.refit and worked.over and found is not None:
         steps = refit_steps(folder.final, list(found.winner.runs.values()))
         plan = plan.with_refit(found.winner.entry, steps)

@@ -183,7 +183,7 @@ def finish(
     Test metrics are computed here and nowhere else.
 
     Raises:
-        StudyFailed: the study is done and no trial is complete, or no run of its final stage.
+        StudyFailed: the study is done and no trial is complete.
     """
     trials, progress = searched.trials, searched.progress
     front = best_trials(trials, study.objectives)
@@ -196,8 +196,6 @@ def finish(
         if progress.done:
             raise StudyFailed(*report.nothing_completed(trials, folder))
         return None
-    if final is not None and final.over and final.found is None:
-        raise StudyFailed(*report.nothing_completed(final.trials, folder.final))
     kept = keep_tested(study, folder, _kept(study, folder, front, searched, final))
     with frozen.reading(folder) as record:
         assert record is not None, "there are trials"

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from noisy import MARKER
+from noisy import BASELINE, MARKER
 from toys import lines as noted
 
 from hpo import StudyResult, load_study, seeds, study, studyfile
@@ -233,17 +233,19 @@ def test_under_ray_it_is_what_it_is_in_one_process(write, home, tmp_path, ray_cl
 
 
 def test_without_a_complete_run_nobody_wins(write, home, tmp_path) -> None:
-    path = write(baseline={"x": 0.5}, budget={"max_failures": 100})
-    source = (tmp_path / "noisy.py").read_text()
-    broken = (
-        'if trial.checkpoint_dir.parents[2].name == "final":\n            raise ValueError("no")'
-    )
-    (tmp_path / "noisy.py").write_text(
-        source.replace("        value = (config", f"        {broken}\n        value = (config")
-    )
-    with pytest.raises(StudyFailed, match=r"none of 9 trials completed.*ValueError: no"):
+    settings: dict[str, Any] = {"baseline": {"x": BASELINE}, "budget": {"max_failures": 100}}
+    path = write(**settings)
+    (tmp_path / "broken").touch()
+    words = r"none of the candidates' 6 final runs completed; most often \(6x\).*ValueError: no"
+    with pytest.raises(StudyFailed, match=words) as raised:
         run(path, home)
+    assert "more final.repeats" in str(raised.value)
     assert not load_study("noisy", home).done and not times_tested(tmp_path)
+
+    (tmp_path / "broken").unlink()
+    mended = run(write(final={"top_k": 2, "repeats": 5}, **settings), home)
+    assert mended.done and mended.kept.final.winner.failed == 3
+    assert sorted(mended.kept.final.winner.runs) == [3, 4]
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,14 @@ def submit(
         return
     out.print(f"study {done.name} is submitted, place {done.turn} in the queue", markup=False)
     if done.page:
-        out.print(f"look at it: {done.page}", markup=False)
+        out.print(f"look at it: {done.page.url}", markup=False)
+        if done.page.trouble:
+            out.print(
+                f"MLflow does not answer there ({done.page.trouble}); the study runs all the same,"
+                " and what MLflow misses is published once it does",
+                style="yellow",
+                markup=False,
+            )
     out.print(f"hpo watch {done.name} shows it live, hpo stop {done.name} ends it", markup=False)
 
 

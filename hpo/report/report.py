@@ -139,6 +139,18 @@ def nothing_completed(trials: Sequence[TrialRecord], folder: StudyFolder) -> tup
     return f"none of {len(trials)} trials completed; most often {why}", hint
 
 
+def no_candidate_completed(runs: Sequence[TrialRecord], folder: StudyFolder) -> tuple[str, str]:
+    """Message and hint for a final stage that has no winner.
+
+    Args:
+        runs: of its candidates, without those of the baseline.
+        folder: of the final stage.
+    """
+    why, hint = _most_frequent(runs, folder)
+    hint += "once mended, run the study again with more final.repeats: those that are new run"
+    return f"none of the candidates' {len(runs)} final runs completed; most often {why}", hint
+
+
 def _most_frequent(trials: Sequence[TrialRecord], folder: StudyFolder) -> tuple[str, str]:
     """The reason that most trials ended by, and where a traceback of it is, if anywhere."""
     reasons = Counter((t.state, t.reason) for t in trials if t.reason)

@@ -35,7 +35,13 @@ def stop(name: str, home: Home) -> str:
     entry = queue.entry(name)
     if entry is None or entry.place is not Place.RUNNING:
         raise InputError(f"study {name!r} neither waits nor runs", f"hpo status {name} shows it")
+    ran = queue.driver(name) is not None
     stop_running([name], home)
+    if not ran:
+        return (
+            f"study {name} did not run any more: its driver or the service had died;"
+            f" hpo resume {name} continues it"
+        )
     after = queue.entry(name)
     if after is not None and after.place is Place.ENDED and not after.failure:
         return f"study {name} had just finished"

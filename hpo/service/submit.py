@@ -16,7 +16,7 @@ from hpo.service import shipping
 from hpo.service.jobs import Jobs
 from hpo.service.queue import Queue
 from hpo.service.state import Service, ServiceFolder
-from hpo.track.page import page_of
+from hpo.track.page import Page, page_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class Submitted:
     """A study that waits for its turn.
 
     Args:
-        page: its address in the tracker; `None` if it has none.
+        page: where the tracker shows it; `None` if it has no page.
         turn: 1 for the one that is next; `None` for one that is complete and does not wait.
     """
 
     name: str
-    page: str | None
+    page: Page | None
     turn: int | None
 
 
@@ -74,7 +74,7 @@ def submit(
 
     page = page_of(study.file.tracking, home, study.name)
     priority = study.file.priority if priority is None else priority
-    if not queue.put(study.name, priority, page or "", prepare):
+    if not queue.put(study.name, priority, page.url if page else "", prepare):
         return Submitted(study.name, page, turn=None)
     Jobs(service, home).hand_in_driver()
     waiting = queue.waiting()

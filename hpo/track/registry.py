@@ -85,7 +85,10 @@ class Registry:
             os.environ.setdefault(name, value)
         database = sqlite.path_of(uri)
         if database is not None and not database.exists():
-            raise InputError(f"there is no MLflow store {database}", "run a study first")
+            raise InputError(
+                f"there is no MLflow store {database}",
+                "run a study first; hpo sync STUDY publishes one that has run to a new store",
+            )
 
     def holder(self, name: str, alias: str) -> Version | None:
         """The version that an alias stands for; `None` if there is none."""

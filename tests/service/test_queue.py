@@ -9,6 +9,7 @@ import pytest
 
 from hpo.errors import InputError
 from hpo.home import Home
+from hpo.service import control
 from hpo.service.queue import MAX_BYTES, Place, Queue
 from hpo.service.state import ServiceFolder
 
@@ -69,6 +70,14 @@ def test_a_stopped_one_is_passed_over(home: Home) -> None:
     assert queue.entry("a").place is Place.STOPPED
     assert taken(home) == ["b"]
     assert queue.entry("c") is None
+
+
+def test_stopping_one_whose_driver_died_says_so(home: Home) -> None:
+    queue = Queue(home)
+    queue.put("a", 0)
+    taken_by_one_that_dies(queue)
+    assert "did not run any more" in control.stop("a", home)
+    assert queue.entry("a").place is Place.STOPPED
 
 
 def test_what_ran_when_the_service_went_down_waits_again(home: Home) -> None:
