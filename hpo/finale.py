@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from hpo.errors import StudyFailed
 from hpo.final.candidates import grown, refit_steps
 from hpo.final.plan import Plan, read_plan, write_plan
 from hpo.final.stage import Final
-from hpo.errors import StudyFailed
 from hpo.final.verdict import judge
 from hpo.home import StudyFolder
 from hpo.records import State, TrialRecord

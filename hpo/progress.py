@@ -55,7 +55,7 @@ Observer = Callable[[Progress, str | None], None]
 """Called a few times a second with the progress and what is wrong with the tracker, if anything."""
 
 
-def standing(
+def at_rest(
     stage: StageName, total: int | None, trials: Iterable[TrialRecord], spent: Spending
 ) -> Progress:
     """How far a stage is that nobody works on."""

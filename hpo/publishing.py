@@ -15,7 +15,7 @@ from hpo.budget import Spending
 from hpo.errors import InputError
 from hpo.final.plan import read_plan
 from hpo.home import Home, StudyFolder
-from hpo.progress import Progress, standing
+from hpo.progress import Progress, at_rest
 from hpo.records import STAGES, StageName, StudyCard, TrialRecord
 from hpo.report import report
 from hpo.result import load_study
@@ -218,7 +218,7 @@ def sync(name: str, home: str | Path | Home | None = None) -> tuple[int, str | N
                 with frozen.reading(folder, stage) as record:
                     if record is not None:
                         trials = record.trials()
-                        how_far = standing(stage, totals[stage], trials, record.spent)
+                        how_far = at_rest(stage, totals[stage], trials, record.spent)
                         shown.follow(stage, _Still(trials, how_far))
                         published += len(trials)
     return published, shown.trouble

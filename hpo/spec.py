@@ -14,7 +14,7 @@ from hpo.records import StageName
 from hpo.settings import Settings
 from hpo.studyfile import StudyFile
 
-SCHEMA = 3
+SCHEMA = 4
 MAX_BYTES = 1 << 24
 
 

@@ -101,7 +101,7 @@ class Builder:
                 return None
         texts = labels(options)
         nodes = tuple(
-            self._node(option, (*at, "choices", i), _join(name, text), shape)
+            self._node(option, (*at, "choices", i), _inside(name, option, text), shape)
             or Fixed(None, (*at, "choices", i))
             for i, (option, text) in enumerate(zip(options, texts, strict=True))
         )
@@ -155,6 +155,15 @@ def _is_part(value: dict[str, Json], shape: Shape) -> bool:
 
 def _join(name: str, part: str) -> str:
     return f"{name}.{part}" if name and part else name or part
+
+
+def _inside(name: str, option: Json, label: str) -> str:
+    """What the names of parameters inside an option begin with.
+
+    An option with one key is called by it, as are its parameters: once is enough.
+    """
+    one_key = isinstance(option, dict) and list(option) == [label] and not is_distribution(option)
+    return name if one_key else _join(name, label)
 
 
 def config_path(at: Keys) -> Keys:

@@ -14,6 +14,7 @@ from hpo.bundle import newest, open_bundle, write_bundle
 from hpo.errors import InputError
 from hpo.home import Home
 from hpo.reuse.references import Reference, tracked_at
+from hpo.spec import SCHEMA
 
 
 def test_a_name_an_alias_and_a_folder():
@@ -52,7 +53,8 @@ def test_a_study_that_is_not_there_is_told(home):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [('{"schema": 3}', "is damaged"), ('{"schema": 99}', "has schema 99")]
+    ("text", "words"),
+    [(json.dumps({"schema": SCHEMA}), "is damaged"), ('{"schema": 99}', "has schema 99")],
 )
 def test_a_spec_that_cannot_be_read_is_told(done, tmp_path, text, words):
     home = Home(tmp_path / "home")

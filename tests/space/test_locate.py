@@ -107,7 +107,7 @@ def test_chosen_are_values_and_indices_by_name():
         "optimizer": 1,
         "optimizer.adam.betas.1": 1,
         "l2": 1,
-        "l2.strength.strength": 0.3,
+        "l2.strength": 0.3,
         "width": 16,
     }
 

@@ -75,3 +75,9 @@ def test_labels_are_unique(options):
 )
 def test_labels_are_short(options, expected):
     assert labels(options) == expected
+
+
+def test_an_option_with_one_key_gives_its_name_once():
+    found = space({"l2": {"choices": [None, {"strength": {"low": 0.0, "high": 1.0}}]}})
+    assert [here.parameter.name for here in found.parameters] == ["l2", "l2.strength"]
+    assert found.parameters[0].parameter.labels == ("null", "strength")
