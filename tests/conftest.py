@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from object_stores import gcs, s3
 from postgres import postgres
-from s3 import s3
 
 from hpo.execute import ray_tune  # sets what Ray must know before it is imported
 from hpo.home import Home
@@ -18,7 +18,7 @@ TESTS = Path(__file__).parent
 
 WriteStudy = Callable[..., Path]
 
-__all__ = ["postgres", "s3"]
+__all__ = ["gcs", "postgres", "s3"]
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What holds wherever checkpoints are: in the study's folder, in a shared one, in S3."""
+"""What holds wherever checkpoints are: in the study's folder, a shared one, S3, Google's store."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from hpo.home import Home
 from hpo.records import TrialSpec
 
 
-@pytest.fixture(params=["default", "folder", "s3"])
+@pytest.fixture(params=["default", "folder", "s3", "gcs"])
 def place(request, tmp_path):
-    if request.param == "s3":
-        return request.getfixturevalue("s3").bucket()
+    if request.param in ("s3", "gcs"):
+        return request.getfixturevalue(request.param).bucket()
     return "default" if request.param == "default" else str(tmp_path / "shared")
 
 
@@ -92,7 +92,7 @@ def test_what_is_dropped_is_gone_and_nothing_else_is(checkpoints):
     assert Execution(checkpoints).run() == {}
 
 
-@pytest.mark.parametrize("place", ["folder", "s3"], indirect=True)
+@pytest.mark.parametrize("place", ["folder", "s3", "gcs"], indirect=True)
 class TestStored:
     def test_a_save_replaces_the_one_before(self, checkpoints, place):
         Execution(checkpoints).run(state="1")

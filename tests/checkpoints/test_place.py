@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+
 import pytest
 
 from hpo.checkpoints import place_mistake
@@ -9,7 +11,7 @@ from hpo.checkpoints.transfer import stays_inside
 
 
 @pytest.mark.parametrize(
-    "place", ["default", "/mnt/shared", "s3://bucket", "s3://bucket/some/path"]
+    "place", ["default", "/mnt/shared", "s3://bucket", "s3://bucket/some/path", "gs://bucket"]
 )
 def test_a_place(place):
     assert place_mistake(place) is None
@@ -23,12 +25,16 @@ def test_a_place(place):
         ("ftp://host/path", "got ftp://..."),
         ("memory://x", "got memory://..."),
         ("s3:///path", "names no bucket"),
-        ("gs://bucket", "pip install 'hpo[gcs]'"),
         ("s3://[bucket", "no URI"),
     ],
 )
 def test_no_place(place, says):
     assert says in (place_mistake(place) or "")
+
+
+def test_a_store_whose_package_is_missing(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert "pip install 'hpo[gcs]'" in (place_mistake("gs://bucket") or "")
 
 
 @pytest.mark.parametrize("place", ["s3://key:hush@bucket/path", "s3://bucket/path?secret=hush"])

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from mlflow_server import MlflowServer
+from object_stores import ObjectStore
 from postgres import PostgresServer
-from s3 import S3Server
 from steady import notes
 
 from hpo.errors import InputError
@@ -60,7 +60,7 @@ class Execution:
     lease_seconds: float = 60
     server: MlflowServer | None = None
     database: PostgresServer | None = None
-    store: S3Server | None = None
+    store: ObjectStore | None = None
 
     def __post_init__(self) -> None:
         self.processes: list[subprocess.Popen[bytes]] = []

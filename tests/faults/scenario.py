@@ -17,8 +17,8 @@ import injections
 from execution import NAME, TRIALS, Execution, ended
 from injections import LEASE_SECONDS, Struck
 from mlflow_server import MlflowServer, mlflow_server
+from object_stores import ObjectStore, S3Server, serving
 from postgres import PostgresServer, postgres_server
-from s3 import S3Server, s3_server
 from verdict import Verdict, judge
 
 from hpo.errors import HpoError
@@ -87,8 +87,8 @@ class World:
         return self.stack.enter_context(postgres_server())
 
     @cached_property
-    def s3(self) -> S3Server:
-        return self.stack.enter_context(s3_server())
+    def s3(self) -> ObjectStore:
+        return self.stack.enter_context(serving(S3Server))
 
     @cached_property
     def undisturbed(self) -> list[TrialRecord]:
