@@ -17,9 +17,10 @@ $(BIN)/.installed: pyproject.toml
 demo: install
 	$(BIN)/hpo run studies/digits.yaml
 
-# Two processes on what may be two cores: a pool of threads in each would be in the other's way.
+# Three processes keep two cores busy, since many tests wait for servers; a pool of threads in each
+# would be in the way of the others. In the order of the folders the long tests do not come last.
 test: install
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: install
 	$(BIN)/ruff check .

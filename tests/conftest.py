@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,10 @@ from postgres import postgres
 
 from hpo.execute import ray_tune  # sets what Ray must know before it is imported
 from hpo.home import Home
+
+# A shell that starts the tests in the background has Ctrl-C ignored, by them and by all that they
+# start, some of which they interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 TESTS = Path(__file__).parent
 

@@ -46,7 +46,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def small_settings() -> list[str]:
-    return ["--trials", "6", "--set", "space.epochs=4", "--set", "pruner={kind: none}"]
+    return [
+        *("--trials", "6", "--set", "space.epochs=4", "--set", "pruner={kind: none}"),
+        *("--set", "final={top_k: 2, repeats: 2}"),
+    ]
 
 
 def test_validate_shows_the_space(tmp_path):

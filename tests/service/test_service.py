@@ -166,9 +166,9 @@ def test_remove_takes_everything_and_asks_first(up: Site) -> None:
 
 
 def test_up_goes_on_after_a_crash(up: Site) -> None:
-    up.hpo("submit", up.write("crash", trials=30, nap=0.3))
+    up.hpo("submit", up.write("crash", trials=12, nap=0.3))
     until(lambda: up.begun("crash"), "crash runs")
-    up.hpo("submit", up.write("next", trials=30, nap=0.3))
+    up.hpo("submit", up.write("next", trials=12, nap=0.3))
     before, head = up.begun("crash"), up.service.ray.find()
     assert head is not None
     head.kill()
@@ -223,6 +223,6 @@ def test_two_slots_run_two_studies_each_with_its_share(up: Site) -> None:
     until(lambda: workers("crash") == cpus, "crash gets what next had")
     up.open("crash")
     until(lambda: up.state("crash") == "finished", "crash is done")
-    check_whole(up.home, "crash", 30)
-    check_whole(up.home, "next", 30)
+    check_whole(up.home, "crash", 12)
+    check_whole(up.home, "next", 12)
     up.hpo("down")

@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 
 import optuna
 from optuna.trial import FrozenTrial
-from scipy.stats import qmc
 
 from hpo.search import grid
 from hpo.search.samplers.base import ATTEMPTS, Proposal, Proposer, nothing_valid
@@ -106,6 +105,8 @@ class Sobol(Proposer):
 
     def _coordinates(self, position: int) -> list[float]:
         """In [0, 1), one for each parameter."""
+        from scipy.stats import qmc  # a second of import, which no other sampler has to pay
+
         engine = qmc.Sobol(max(len(self._dimension), 1), rng=self._scramble)
         if position:
             engine.fast_forward(position)
