@@ -13,6 +13,7 @@ from hpo.errors import InputError, StudyConflict
 from hpo.home import Home
 from hpo.records import Outcome, State
 from hpo.search import grid
+from hpo.spec import SCHEMA
 from hpo.stage import Search
 
 
@@ -170,9 +171,9 @@ def test_a_study_of_another_version_is_left_alone(freeze, home):
     freeze()
     folder = home.study("toy")
     folder.spec.write_text(json.dumps({**json.loads(folder.spec.read_text()), "schema": 99}))
-    with pytest.raises(InputError, match="has schema 99, this version reads 3"):
+    with pytest.raises(InputError, match=f"has schema 99, this version reads {SCHEMA}"):
         frozen.thaw(folder)
-    with pytest.raises(InputError, match="has schema 99, this version reads 3"):
+    with pytest.raises(InputError, match=f"has schema 99, this version reads {SCHEMA}"):
         freeze()
 
 

@@ -26,7 +26,7 @@ from hpo.service.state import Node, Service, ServiceFolder
 from hpo.track import home_server, server
 from hpo.track.home_server import HomeServer
 
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 180.0
 
 PATIENCE_S = 30.0
 """How long processes have to end before they are killed. Studies have been stopped by then."""

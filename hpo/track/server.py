@@ -14,7 +14,7 @@ from hpo.opener import opener
 from hpo.track.silence import NO_TELEMETRY
 from hpo.urls import is_loopback
 
-START_TIMEOUT_S = 90.0
+START_TIMEOUT_S = 180.0
 
 LAST_WORDS_BYTES = 16 << 10
 

@@ -17,7 +17,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-START_SECONDS = 120.0
+from hpo.track.server import ENVIRONMENT
+
+START_SECONDS = 240.0
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "host"}
 
 
@@ -57,7 +59,7 @@ class MlflowServer:
                     *("--backend-store-uri", f"sqlite:///{self.folder / 'mlflow.db'}"),
                     *("--artifacts-destination", str(self.folder / "artifacts")),
                 ],
-                env={**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
+                env={**os.environ, **ENVIRONMENT},
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,

@@ -48,7 +48,7 @@ def test_second_run_of_a_study_is_refused_while_the_first_goes_on(write_study, h
     first = hpo("run", study, "--inline", home=home)
     wait_until_finished(home, 1)
     second = hpo("run", study, "--inline", home=home)
-    output, _ = second.communicate(timeout=60)
+    output, _ = second.communicate(timeout=120)
     assert second.returncode == 2
     assert f"another process (id {first.pid}) is running the study 'toy'" in output
     first.communicate(timeout=120)
@@ -62,7 +62,7 @@ def test_interrupt_stops_cleanly_and_says_how_to_continue(write_study, home, inl
     process = hpo(*command, home=home)
     wait_until_finished(home, 2)
     process.send_signal(signal.SIGINT)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=120)
     assert process.returncode == 130
     assert f"stopped; to continue: hpo run {study}" in output
     assert "Traceback" not in output

@@ -29,7 +29,7 @@ def test_the_space_tells_scale_and_condition_of_every_parameter(write_study: Any
         "momentum 0.8 to 0.999 log of 1 - value",
         "width 8 to 64 by 8 whole, linear",
         "decay null | rate choice",
-        "decay.rate.rate 0.1 to 0.5 linear decay is rate",
+        "decay.rate 0.1 to 0.5 linear decay is rate",
     ]
 
 

@@ -25,7 +25,7 @@ from hpo.standing import StudyState
 
 ROOT = Path(__file__).parents[2]
 
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 
 
 @dataclass

@@ -63,7 +63,6 @@ def rows(url: str, table: str) -> int:
         return int(found[0])
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("store", ["files", "postgresql"])
 def test_submit_walk_away_watch_promote_load(store, tmp_path, request):
     site, up, of_study = Site(tmp_path), [], []

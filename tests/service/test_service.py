@@ -98,7 +98,7 @@ def test_watching_can_be_left_and_shows_the_study(up: Site) -> None:
     assert watching.stdout is not None
     assert "first: 0/3 done" in watching.stdout.readline()
     watching.send_signal(signal.SIGINT)
-    said = watching.communicate(timeout=30)[0]
+    said = watching.communicate(timeout=60)[0]
     assert watching.returncode == 0 and "detached; the study goes on" in said, said
     said = up.hpo("status", "first")
     assert "study first: running" in said and " on 1 node\n" in said
