@@ -73,7 +73,7 @@ class TrainConfig(Settings):
         if not scaled:
             raise ValueError(
                 f"batch_lr.scale_betas is for Adam-type optimizers, got {self.optimizer.kind}; "
-                "set optimizer.kind: adamw, or leave scale_betas out"
+                "set optimizer.kind: adam, adamw or rmsprop, or leave scale_betas out"
             )
         try:
             type(self.optimizer).model_validate(self.optimizer.model_dump() | scaled)

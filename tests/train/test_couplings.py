@@ -137,7 +137,7 @@ def test_scaled_steps_equal_torch() -> None:
         ),
         (
             {"batch_lr": {"scale_betas": True, "rule": "sqrt"}},
-            "is for Adam-type optimizers, got sgd; set optimizer.kind: adamw",
+            "is for Adam-type optimizers, got sgd; set optimizer.kind: adam",
         ),
         (
             {

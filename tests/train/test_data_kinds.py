@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import gzip
+import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hpo.errors import DataError
 from hpo.train.config import TrainConfig
 from hpo.train.data import Npz, Splits, load
 
@@ -93,6 +97,45 @@ def test_images_are_known_by_their_shape(
     np.savez(tmp_path / "a.npz", images=x, labels=np.arange(60) % 2)
     splits = read(tmp_path, kind="npz", path="a.npz", x="images", y="labels")
     assert splits.inputs == inputs
+
+
+def write_idx(file: Path, array: np.ndarray, kind: int = 0x08, packed: bool = False) -> None:
+    header = struct.pack(f">HBB{array.ndim}I", 0, kind, array.ndim, *array.shape)
+    data = header + array.astype({0x08: ">u1", 0x0B: ">i2", 0x0E: ">f8"}[kind]).tobytes()
+    file.write_bytes(gzip.compress(data) if packed else data)
+
+
+@pytest.mark.parametrize("kind", [0x08, 0x0B, 0x0E])
+def test_idx_files(tmp_path: Path, kind: int) -> None:
+    x, y = RNG.integers(0, 255, size=(60, 6, 5)), np.arange(60) % 3
+    write_idx(tmp_path / "images.gz", x, kind, packed=True)
+    write_idx(tmp_path / "labels", y)
+    splits = read(tmp_path, kind="idx", x="images.gz", y="labels", scaling="none")
+    assert (splits.task, splits.inputs, splits.outputs) == ("classification", (1, 6, 5), 3)
+    rows = {image.tobytes(): label for image, label in zip(x.astype(float), y, strict=True)}
+    for part in (splits.train, splits.validation, splits.test()):
+        assert [rows[image.tobytes()] for image in part.x] == part.y.tolist()
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda data: b"", "unpack"),
+        (lambda data: b"PK" + data, "does not begin as one"),
+        (lambda data: data[:-1], "must have 240 bytes .* it has 239"),
+        (lambda data: data + b"x", "it has more"),
+        (lambda data: data[:4] + b"\xff" * 8, "at most"),
+        (lambda data: gzip.compress(data)[:-9], "ended before"),
+    ],
+)
+def test_a_damaged_idx_file_is_told(
+    tmp_path: Path, damage: Callable[[bytes], bytes], words: str
+) -> None:
+    write_idx(tmp_path / "x", RNG.integers(0, 255, size=(60, 4)))
+    write_idx(tmp_path / "y", np.arange(60) % 3)
+    (tmp_path / "x").write_bytes(damage((tmp_path / "x").read_bytes()))
+    with pytest.raises(DataError, match=words):
+        read(tmp_path, kind="idx", x="x", y="y")
 
 
 def test_a_function_in_the_folder(tmp_path: Path) -> None:

@@ -4,12 +4,16 @@ import math
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from hpo.train.initializers import (
+    Constant,
     InitializerPart,
     Kaiming,
     Normal,
     Orthogonal,
+    Sparse,
+    TruncatedNormal,
     Uniform,
     Xavier,
     fans,
@@ -33,10 +37,14 @@ def test_fans() -> None:
         (Kaiming(), 0.08164965809277261),
         (Kaiming(distribution="uniform"), 0.08164965809277261),
         (Kaiming(gain=0.5), 0.08164965809277261 / 2),
+        (Kaiming(slope=0.1), 0.08124444637023875),
+        (Kaiming(fan="out"), math.sqrt(2 / 100)),
         (Xavier(), 0.07071067811865475),
         (Xavier(distribution="uniform"), 0.07071067811865475),
         (Xavier(gain=5 / 3), 0.11785113019775792),
         (Normal(std=0.02), 0.02),
+        (TruncatedNormal(std=0.02), 0.02 * 0.87962566),
+        (Sparse(connections=30, std=0.5), 0.5 * math.sqrt(30 / 300)),
         (Uniform(bound=0.3), 0.3 / math.sqrt(3)),
     ],
 )
@@ -53,6 +61,7 @@ def test_standard_deviation(part: InitializerPart, std: float) -> None:
         (Kaiming(distribution="uniform"), 0.1414213562373095),
         (Xavier(distribution="uniform"), 0.1224744871391589),
         (Uniform(bound=0.3), 0.3),
+        (TruncatedNormal(std=0.1), 0.2),
     ],
 )
 def test_bounds_are_reached_and_never_exceeded(part: InitializerPart, bound: float) -> None:
@@ -74,6 +83,19 @@ def test_orthogonal_signs_are_random() -> None:
     assert 60 < sum(corner > 0 for corner in corners) < 140
 
 
+@pytest.mark.parametrize(("shape", "inputs"), [(DENSE, 300), (CONV, 144), ((5, 4), 4)])
+def test_sparse_units_have_just_so_many_inputs(shape: tuple[int, ...], inputs: int) -> None:
+    weight = sample(Sparse(connections=15), shape).flatten(1)
+    assert ((weight != 0).sum(1) == min(15, inputs)).all()
+    assert inputs <= 15 or len({tuple(row) for row in (weight != 0).tolist()}) > 1
+
+
+def test_constant_weights_are_not_zero() -> None:
+    assert (sample(Constant(value=-0.5)) == -0.5).all()
+    with pytest.raises(ValidationError, match="no gradient through a hidden layer"):
+        Constant(value=0)
+
+
 def test_kaiming_carries_the_variance_through_thirty_relu_layers() -> None:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(512, 256, generator=generator, dtype=torch.float64)
@@ -83,7 +105,9 @@ def test_kaiming_carries_the_variance_through_thirty_relu_layers() -> None:
     assert 0.5 < (h.square().mean() / x.square().mean()).item() < 2
 
 
-@pytest.mark.parametrize("part", [Kaiming(), Xavier(), Orthogonal(), Normal(), Uniform()])
+@pytest.mark.parametrize(
+    "part", [Kaiming(), Xavier(), Orthogonal(), Normal(), TruncatedNormal(), Uniform(), Sparse()]
+)
 def test_the_generator_decides(part: InitializerPart) -> None:
     assert torch.equal(sample(part, CONV, 1), sample(part, CONV, 1))
     assert not torch.equal(sample(part, CONV, 1), sample(part, CONV, 2))

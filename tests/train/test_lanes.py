@@ -17,6 +17,7 @@ def test_knobs_are_the_per_lane_values_that_are_not_neutral() -> None:
         "schedule.floor": 0.0,
         "warmup.fraction": 0.05,
         "initialization.gain": 1.0,
+        "initialization.slope": 0.0,
     }
     assert {
         "regularization.l1.strength",

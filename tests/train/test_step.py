@@ -56,6 +56,10 @@ def lane_configs(
         ({"kind": "sgd", "nesterov": True}, {}),
         ({"kind": "adamw"}, {}),
         ({"kind": "adamw"}, COUPLED),
+        ({"kind": "adagrad"}, {}),
+        ({"kind": "rmsprop", "momentum": 0.5}, {}),
+        ({"kind": "adadelta"}, {"batch_lr": {"base_lr": 50.0}}),
+        ({"kind": "lion"}, {"batch_lr": {"base_lr": 0.02}}),
     ],
 )
 def test_lanes_under_vmap_equal_the_same_trials_alone(

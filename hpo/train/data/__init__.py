@@ -9,6 +9,7 @@ from pydantic import Field
 from hpo.train.data.base import DataPart
 from hpo.train.data.bundled import Sklearn
 from hpo.train.data.function import Function
+from hpo.train.data.idx import Idx
 from hpo.train.data.load import Arrays, Splits, fingerprint, load
 from hpo.train.data.npz import Npz
 from hpo.train.data.split import Split
@@ -20,6 +21,7 @@ __all__ = [
     "Data",
     "DataPart",
     "Function",
+    "Idx",
     "Npz",
     "Parquet",
     "Sklearn",
@@ -29,4 +31,4 @@ __all__ = [
     "load",
 ]
 
-Data = Annotated[Sklearn | Npz | Csv | Parquet | Function, Field(discriminator="kind")]
+Data = Annotated[Sklearn | Npz | Csv | Parquet | Idx | Function, Field(discriminator="kind")]

@@ -7,21 +7,26 @@ from typing import Annotated
 from pydantic import Field
 
 from hpo.train.initializers.base import InitializerPart, fans
-from hpo.train.initializers.fixed import Normal, Uniform
+from hpo.train.initializers.fixed import Constant, Normal, TruncatedNormal, Uniform
 from hpo.train.initializers.orthogonal import Orthogonal
 from hpo.train.initializers.scaled import Kaiming, Xavier
+from hpo.train.initializers.sparse import Sparse
 
 __all__ = [
+    "Constant",
     "Initializer",
     "InitializerPart",
     "Kaiming",
     "Normal",
     "Orthogonal",
+    "Sparse",
+    "TruncatedNormal",
     "Uniform",
     "Xavier",
     "fans",
 ]
 
 Initializer = Annotated[
-    Kaiming | Xavier | Orthogonal | Normal | Uniform, Field(discriminator="kind")
+    Kaiming | Xavier | Orthogonal | Normal | TruncatedNormal | Uniform | Sparse | Constant,
+    Field(discriminator="kind"),
 ]

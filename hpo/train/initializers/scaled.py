@@ -39,14 +39,21 @@ class VarianceScaling(InitializerPart):
 
 
 class Kaiming(VarianceScaling):
-    """He initialization: variance 2 / fan_in, which ReLU layers carry forward unchanged."""
+    """He initialization: variance 2 / ((1 + slope**2) fan), which ReLU layers carry unchanged.
+
+    With fan_in it is the variance of activations that stays, with fan_out that of gradients.
+    """
 
     reference: ClassVar[str] = "He et al. 2015, arXiv:1502.01852"
 
     kind: Literal["kaiming"] = "kaiming"
+    fan: Literal["in", "out"] = Field("in", description="what the variance is divided by")
+    slope: Annotated[float, PerLane()] = Field(
+        0.0, ge=0, le=1, description="of the activation below 0: 0 for relu, 0.01 for leaky_relu"
+    )
 
     def variance(self, fan_in: int, fan_out: int) -> float:
-        return 2 / fan_in
+        return 2 / ((1 + self.slope**2) * (fan_in if self.fan == "in" else fan_out))
 
 
 class Xavier(VarianceScaling):

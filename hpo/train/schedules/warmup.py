@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,13 +15,19 @@ else:
 
 
 class Warmup(Settings):
-    """A linear rise of the learning rate: (t + 1) / W at step t of the first W steps."""
+    """A rise of the learning rate over the first W steps, to its full value at the last of them.
 
-    reference: ClassVar[str] = "Goyal et al. 2017, arXiv:1706.02677"
+    With s = (t + 1) / W at step t: s if it is linear, 100**(s - 1) if it is exponential.
+    """
+
+    reference: ClassVar[str] = "Goyal et al. 2017, arXiv:1706.02677 (linear)"
 
     # Not neutral at 0: the learning rate is tabulated on the host, so no program depends on it.
     fraction: Annotated[float, PerLane()] = Field(
         0.05, ge=0, le=0.9, description="share of all steps that is warmup, rounded to whole steps"
+    )
+    shape: Literal["linear", "exponential"] = Field(
+        "linear", description="by equal steps, or by equal factors from a hundredth on"
     )
 
     def factors(self, schedule: SchedulePart, total: int) -> torch.Tensor:
@@ -33,4 +39,6 @@ class Warmup(Settings):
         warm = round(self.fraction * total)
         t = torch.arange(total, dtype=torch.float64)
         after = schedule.factor((t - warm).clamp(min=0), max(total - warm, 1))
-        return torch.where(t < warm, (t + 1) / max(warm, 1), after)
+        share = ((t + 1) / max(warm, 1)).clamp(max=1)
+        rise = share if self.shape == "linear" else torch.pow(100.0, share - 1)
+        return torch.where(t < warm, rise, after)
