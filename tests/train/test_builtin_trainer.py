@@ -159,7 +159,7 @@ def test_a_config_survives_json(changes: dict[str, Any]) -> None:
         {"dropout": {"hidden": -0.1}},
         {"optimizer": {"kind": "sgd", "momentum": 1.0}},
         {"optimizer": {"kind": "sgd", "beta2": 0.9}},
-        {"optimizer": {"kind": "adam"}},
+        {"optimizer": {"kind": "adamm"}},
         {"batch_lr": {"base_lr": float("nan")}},
         {"batch_lr": {"base_lr": float("inf")}},
         {"clipping": {"norm": float("nan")}},
@@ -181,7 +181,8 @@ def test_every_part_can_be_listed() -> None:
         "WeightDecay",
         "MaxNorm",
     }
-    assert len(found["data"]) == 5 and len(found["initialization"]) == 5
+    assert len(found["data"]) == 6 and len(found["initialization"]) == 8
+    assert len(found["optimizer"]) == 8 and len(found["schedule"]) == 11
     assert "epochs" not in found
     for name, members in found.items():
         for part in members:

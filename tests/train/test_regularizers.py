@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -122,13 +123,20 @@ NEUTRAL = {
     "norm clipping": ("clipping.norm", {"clipping": {"norm": 0.1}}),
     "value clipping": ("clipping.value", {"clipping": {"value": 0.01}}),
     "momentum": ("optimizer.momentum", {"optimizer": {"kind": "sgd", "momentum": 0.9}}),
+    "sgdw's momentum": ("optimizer.momentum", {"optimizer": {"kind": "sgdw", "momentum": 0.9}}),
+    "rmsprop's momentum": (
+        "optimizer.momentum",
+        {"optimizer": {"kind": "rmsprop", "momentum": 0.9}},
+    ),
 }
+WITHOUT: dict[str, dict[str, Any]] = {"rmsprop's momentum": {"optimizer": {"kind": "rmsprop"}}}
+"""What is there where a part is absent, if it is more than the plain config."""
 
 
 @pytest.mark.parametrize("name", NEUTRAL)
 def test_a_neutral_setting_equals_absence(name: str) -> None:
     path, changes = NEUTRAL[name]
-    absent = config(**PLAIN)
+    absent = config(**(PLAIN | WITHOUT.get(name, {})))
     present = config(**(PLAIN | changes))
     neutral = 1e300 if name.endswith("clipping") or name == "max_norm" else 0.0
     without, _ = train(absent)
