@@ -17,6 +17,9 @@ from hpo.trainable import BUILTIN
 
 GIT_SECONDS = 20.0
 
+RAYS_COPIES = "thirdparty_files"
+"""Ray's folder of packages that it brings along, which are seen only where Ray is loaded."""
+
 
 class Origin(Settings):
     """What Git says of a folder; all `None` outside of a repository, or where there is no Git."""
@@ -84,8 +87,11 @@ def digest(code: Path) -> str:
 
 
 def packages() -> dict[str, str]:
-    """Versions of all that is installed, by name."""
-    found = {each.metadata["Name"].lower(): each.version for each in distributions()}
+    """Versions of all that is installed, by name: of several, that which Python would load."""
+    found: dict[str, str] = {}
+    for each in distributions():
+        if Path(str(each.locate_file(""))).name != RAYS_COPIES:
+            found.setdefault(each.metadata["Name"].lower(), each.version)
     return dict(sorted(found.items()))
 
 

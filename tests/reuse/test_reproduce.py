@@ -7,6 +7,7 @@ import pytest
 
 from hpo.bundle import Provenance, newest, open_bundle, write_bundle
 from hpo.errors import InputError, StudyFailed
+from hpo.reuse import provenance
 from hpo.reuse.reproduce import differing, reproduce
 from hpo.study import run
 
@@ -136,3 +137,20 @@ def test_other_code_is_told(write_study, home, tmp_path):
         file.write("\n# changed\n")
     found = reproduce("toy", home=home)
     assert "code: the Python files in the study file's folder are others" in found.differences
+
+
+def test_packages_are_those_that_python_would_load(tmp_path, monkeypatch):
+    for folder, name, version in (
+        ("first", "Twice", "2.0"),
+        ("second", "twice", "1.0"),
+        ("thirdparty_files", "rays-own", "1.0"),
+    ):
+        facts = tmp_path / folder / f"{name}-{version}.dist-info"
+        facts.mkdir(parents=True)
+        (facts / "METADATA").write_text(
+            f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+        )
+    for folder in ("second", "first", "thirdparty_files"):
+        monkeypatch.syspath_prepend(tmp_path / folder)
+    found = provenance.packages()
+    assert found["twice"] == "2.0" and "rays-own" not in found and "torch" in found
