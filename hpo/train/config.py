@@ -13,6 +13,7 @@ from hpo.train.initializers import Initializer, Kaiming
 from hpo.train.losses import Loss
 from hpo.train.models import Model
 from hpo.train.optimizers import Optimizer, OptimizerPart, Sgd
+from hpo.train.precision import Precision
 from hpo.train.regularizers import Clipping, Dropout, Regularization, Regularizer
 from hpo.train.schedules import Cosine, Schedule, Stage, Warmup
 from hpo.train.settings import Settings
@@ -51,12 +52,22 @@ class TrainConfig(Settings):
     early_stopping: EarlyStopping | None = Field(
         None, description="stop when val_loss stalls and keep the best weights; null: never"
     )
-    precision: Literal["float32", "float64"] = Field("float32", description="of all arithmetic")
+    precision: Precision = Field(
+        "float32",
+        description="of all arithmetic; tf32 and bf16: of matrix products and convolutions alone,"
+        " on a GPU, beside float32",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where to train; auto: a GPU where there is one"
     )
+    cuda_graphs: bool = Field(
+        False, description="whether packs on a GPU launch a whole step at once, as a CUDA graph"
+    )
+    compile: bool = Field(
+        False, description="whether packs have their step compiled, which takes a minute or more"
+    )
     checkpoint_seconds: float = Field(
-        0.0, ge=0, description="least time between checkpoints; 0: after every epoch"
+        10.0, ge=0, description="least time between checkpoints; 0: after every epoch"
     )
 
     @model_validator(mode="after")

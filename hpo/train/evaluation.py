@@ -25,19 +25,34 @@ def evaluate(problem: Problem, params: torch.Tensor, rows: Rows) -> dict[str, fl
     Returns:
         `loss`; and `error`, the share of wrong classes, or `rmse` in the target's own units.
     """
-    loss_part, task = problem.config.loss, problem.splits.task
-    assert loss_part is not None
-    unit = torch.as_tensor(problem.splits.scale_targets.scale, device=problem.device)
-    named = problem.layout.split(params)
-    losses, misses = [], []
     with torch.no_grad():
-        for x, y in zip(torch.split(rows.x, CHUNK), torch.split(rows.y, CHUNK), strict=True):
-            outputs = problem.config.model.apply(named, x, lambda h, site: h)
-            losses.append(loss_part.evaluation(outputs, y).double() * len(x))
-            if task == "classification":
-                misses.append((outputs.argmax(1) != y).sum().double())
-            else:
-                misses.append(((outputs - y) * unit).square().mean().double() * len(x))
-        totals = torch.stack([torch.stack(losses).sum(), torch.stack(misses).sum()])
-        loss, miss = (totals / len(rows.x)).tolist()
-    return {"loss": loss, SCORES[task]: miss if task == "classification" else miss**0.5}
+        chunks = zip(torch.split(rows.x, CHUNK), torch.split(rows.y, CHUNK), strict=True)
+        totals = torch.stack([totals_of(problem, params, x, y) for x, y in chunks]).sum(0)
+    return as_metrics(problem, totals.tolist(), len(rows.x))
+
+
+def totals_of(
+    problem: Problem, params: torch.Tensor, x: torch.Tensor, y: torch.Tensor
+) -> torch.Tensor:
+    """Sums over some rows: of the loss, and of wrong classes or squared errors; float64 [2].
+
+    Args:
+        params: [P].
+        x, y: as in `Rows`.
+    """
+    loss_part = problem.config.loss
+    assert loss_part is not None
+    outputs = problem.config.model.apply(problem.layout.split(params), x, lambda h, site: h)
+    loss = loss_part.evaluation(outputs, y).double() * len(x)
+    if problem.splits.task == "classification":
+        missed = (outputs.argmax(1) != y).sum().double()
+    else:
+        missed = ((outputs - y) * problem.target_unit).square().mean().double() * len(x)
+    return torch.stack([loss, missed])
+
+
+def as_metrics(problem: Problem, totals: list[float], rows: int) -> dict[str, float]:
+    """`loss` and the score from their sums over so many rows."""
+    loss, missed = (total / rows for total in totals)
+    task = problem.splits.task
+    return {"loss": loss, SCORES[task]: missed if task == "classification" else missed**0.5}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +13,7 @@ from hpo.train.data import Arrays, Splits, load
 from hpo.train.layout import Layout
 from hpo.train.losses import default_loss
 from hpo.train.noise import derive
+from hpo.train.precision import check_precision, dtype_of
 
 if TYPE_CHECKING:
     import torch
@@ -42,6 +43,11 @@ class Problem:
     device: torch.device
     dtype: torch.dtype
     refit: int | None = None
+
+    @property
+    def target_unit(self) -> torch.Tensor:
+        """What a standardised target of 1 is in the target's own units, [D]."""
+        return torch.as_tensor(self.splits.scale_targets.scale, device=self.device)
 
     def rows(self, arrays: Arrays) -> Rows:
         """A split on the device, in the config's precision."""
@@ -76,6 +82,7 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
     if refit is not None and not 1 <= refit <= config.epochs:
         raise InputError(f"a refit takes 1 to {config.epochs} epochs, those of its config: {refit}")
     device = _device(config)
+    check_precision(config.precision, device.type)
     splits = load(config.data, folder, refit is not None)
     _check_growth(config, len(splits.train.x))
     loss = config.loss or default_loss(splits.task)
@@ -88,7 +95,13 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
         )
     layout = Layout(config.model.shapes(splits.inputs, splits.outputs))
     config = config.model_copy(update={"loss": loss})
-    return Problem(config, splits, layout, device, getattr(torch, config.precision), refit)
+    return Problem(config, splits, layout, device, dtype_of(config.precision), refit)
+
+
+def alike(config: TrainConfig, problem: Problem) -> Problem:
+    """The problem of another config of the same fusion key, on the same data."""
+    loss = config.loss or problem.config.loss
+    return replace(problem, config=config.model_copy(update={"loss": loss}))
 
 
 def _check_growth(config: TrainConfig, rows: int) -> None:

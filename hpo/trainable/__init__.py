@@ -2,12 +2,16 @@
 
 from hpo.trainable.contract import FunctionTrainable, Moved, Scale, Trainable, deterministic, model
 from hpo.trainable.loading import BUILTIN, load
+from hpo.trainable.pack import Member, Pack, Progressed
 from hpo.trainable.trial import Trial, TrialStopped, check_metrics
 
 __all__ = [
     "BUILTIN",
     "FunctionTrainable",
+    "Member",
     "Moved",
+    "Pack",
+    "Progressed",
     "Scale",
     "Trainable",
     "Trial",

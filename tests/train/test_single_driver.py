@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from train_helpers import EVERYTHING, Run, config
+from train_helpers import EVERYTHING, Died, Run, config
 
 from hpo.errors import HpoError
 from hpo.train.config import TrainConfig
@@ -199,11 +199,25 @@ def test_what_a_killed_writer_leaves_does_no_harm(make_run: MakeRun) -> None:
     assert not torn.exists()
 
 
-def test_checkpoints_can_be_rarer_than_epochs(make_run: MakeRun) -> None:
+@pytest.mark.parametrize(("seconds", "again"), [(0, 3), (3600, 1)])
+def test_a_trial_that_died_goes_on_from_where_it_was_saved(
+    make_run: MakeRun, seconds: float, again: int
+) -> None:
+    case = config(checkpoint_seconds=seconds)
+    trial = make_run(die_at=3)
+    with pytest.raises(Died):
+        run(case, trial.trial())
+    trial.die_at = None
+    result = run(case, trial.trial())
+    assert [report.step for report in trial.reports] == [1, 2, 3, *range(again, 5)]
+    assert result == run(case, make_run("other").trial())
+
+
+def test_a_trial_that_pauses_is_saved_however_rare_checkpoints_are(make_run: MakeRun) -> None:
     case = config(checkpoint_seconds=3600)
     trial = make_run()
-    result = interrupted(case, trial, (3,))
-    assert [report.step for report in trial.reports] == [1, 2, 3, 1, 2, 3, 4]
+    result = interrupted(case, trial, (2,))
+    assert [report.step for report in trial.reports] == [1, 2, 2, 3, 4]
     assert result == run(case, make_run("other").trial())
 
 

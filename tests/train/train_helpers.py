@@ -37,18 +37,25 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
+class Died(BaseException):
+    """A worker's end, of which its trial hears nothing."""
+
+
 @dataclass
 class Run:
-    """A trial whose reports are kept, and which may be told to stop at a step."""
+    """A trial whose reports are kept, and which may be told to stop at a step, or die there."""
 
     folder: Path
     seed: int = 7
     stop_at: int | None = None
+    die_at: int | None = None
     reports: list[Report] = field(default_factory=list)
 
     def trial(self) -> Trial:
         def report(report: Report) -> Decision:
             self.reports.append(report)
+            if report.step == self.die_at:
+                raise Died
             return Decision.PAUSE if report.step == self.stop_at else Decision.GO_ON
 
         return Trial(TrialSpec(0, {}, self.seed, "lease"), self.folder, self.folder / "ck", report)
