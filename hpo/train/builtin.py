@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from hpo.errors import InputError
 from hpo.records import Json
 from hpo.train.config import TrainConfig
+from hpo.train.lanes import fusion_key
 from hpo.train.task import reported_metrics
-from hpo.trainable import Moved, Scale, Trainable, Trial
+from hpo.trainable import Moved, Pack, Scale, Trainable, Trial
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,6 +45,19 @@ class BuiltinTrainer(Trainable):
         from hpo.train.drivers.single import run
 
         return run(config, trial)
+
+    def fusion_key(self, config: TrainConfig) -> str:
+        return fusion_key(config)
+
+    def room(self, config: TrainConfig, folder: Path, share: float) -> int:
+        from hpo.train.drivers.capacity import room
+
+        return room(config, folder, share)
+
+    def run_many(self, pack: Pack) -> None:
+        from hpo.train.drivers.fused import run_many
+
+        run_many(pack)
 
     def test(self, config: TrainConfig, trial: Trial) -> Mapping[str, float]:
         from hpo.train.drivers.single import test

@@ -3,7 +3,7 @@
 from hpo.trainable.contract import FunctionTrainable, Moved, Scale, Trainable, deterministic, model
 from hpo.trainable.loading import BUILTIN, load
 from hpo.trainable.pack import Member, Pack, Progressed
-from hpo.trainable.trial import Trial, TrialStopped, check_metrics
+from hpo.trainable.trial import Trial, TrialStopped, check_metrics, check_report
 
 __all__ = [
     "BUILTIN",
@@ -17,6 +17,7 @@ __all__ = [
     "Trial",
     "TrialStopped",
     "check_metrics",
+    "check_report",
     "deterministic",
     "load",
     "model",

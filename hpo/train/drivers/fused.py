@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hpo.lazy import lazy
 from hpo.records import Decision
 from hpo.train.drivers.passes import Eager, Graphed
-from hpo.train.drivers.stack import Epoch, Program, Stack, join, pile
+from hpo.train.drivers.stack import CHUNK, Epoch, Program, Stack, join, pile
 from hpo.train.epochs import done, keeps
 from hpo.train.evaluation import as_metrics
 from hpo.train.lanes import knobs
@@ -28,9 +28,6 @@ else:
 
 REFILL = 4
 """Trials are asked for when one of so many lanes is free: asking for each alone costs more."""
-
-CHUNK = 4
-"""Rows of an evaluation at a time, in batches of training, which take several times the memory."""
 
 
 def run_many(pack: Pack) -> None:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 else:
     torch = lazy("torch")
 
+CHUNK = 4
+"""Rows of an evaluation at a time, in batches of training, which take several times the memory."""
+
 Values = dict[str, "torch.Tensor"]  # per-lane values by dotted path
 
 
