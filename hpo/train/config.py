@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from hpo.train.augmentations import Augmentation
 from hpo.train.batch_lr import BatchLr
 from hpo.train.data import Data
 from hpo.train.early_stopping import EarlyStopping
@@ -43,6 +44,9 @@ class TrainConfig(Settings):
         default_factory=Regularization, description="penalties and constraints on the weights"
     )
     dropout: Dropout = Field(default_factory=Dropout, description="noise on activations")
+    augmentation: Augmentation = Field(
+        default_factory=Augmentation, description="random changes of the training batches"
+    )
     initialization: Initializer = Field(default_factory=Kaiming, description="first weights")
     loss: Loss | None = Field(
         None, description="default: cross_entropy for classes, mse for numbers"
@@ -63,6 +67,7 @@ class TrainConfig(Settings):
     def _couplings_hold(self) -> Self:
         self._check_betas()
         self._check_decay()
+        self._check_units()
         self.stages()
         return self
 
@@ -97,6 +102,18 @@ class TrainConfig(Settings):
             f"regularization.weight_decay.strength {decay.strength:g} ({decay.decay_rule}); "
             "lower one of them"
         )
+
+    def _check_units(self) -> None:
+        """Only z-scores have their standard deviation for a unit."""
+        if self.data.scaling == "zscore":
+            return
+        for name, part in self.augmentation.parts().items():
+            if part.counts_in_deviations():
+                raise ValueError(
+                    f"augmentation.{name} counts in standard deviations of the inputs, which needs "
+                    f"data.scaling zscore, got {self.data.scaling}; change the scaling, or leave "
+                    "the augmentation out"
+                )
 
     def _scaled(self) -> dict[str, float]:
         """The optimizer's settings that follow the batch size."""
@@ -134,7 +151,9 @@ class TrainConfig(Settings):
     def regularizers(self) -> dict[str, Regularizer]:
         """All regularizers present, by name, in the order in which hooks call them.
 
-        Clipping comes last, since it bounds the gradient with all that was added to it.
+        Augmentations come first, on whole inputs; clipping comes last, since it bounds the gradient
+        with all that was added to it.
         """
+        changes = {f"augmentation.{name}": p for name, p in self.augmentation.parts().items()}
         parts = self.regularization.parts(self.batch_lr.learning_rate)
-        return {"dropout": self.dropout, **parts, "clipping": self.clipping}
+        return {**changes, "dropout": self.dropout, **parts, "clipping": self.clipping}

@@ -70,8 +70,8 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
             config, whose schedule holds; `None`: all of them, on the training rows.
 
     Raises:
-        InputError: the data cannot be used, model, loss or batches do not fit them, there is no
-            such device, or the config has not so many epochs.
+        InputError: the data cannot be used, augmentations, model, loss or batches do not fit them,
+            there is no such device, or the config has not so many epochs.
     """
     if refit is not None and not 1 <= refit <= config.epochs:
         raise InputError(f"a refit takes 1 to {config.epochs} epochs, those of its config: {refit}")
@@ -86,6 +86,8 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
             "leave loss out to have the one that fits, or set data.task if the targets are not "
             "what they look like",
         )
+    for name, part in config.augmentation.parts().items():
+        part.check(name, splits.inputs)
     layout = Layout(config.model.shapes(splits.inputs, splits.outputs))
     config = config.model_copy(update={"loss": loss})
     return Problem(config, splits, layout, device, getattr(torch, config.precision), refit)
