@@ -38,7 +38,9 @@ class BuiltinTrainer(Trainable):
     def check(self, config: TrainConfig, folder: Path) -> None:
         from hpo.train.problem import assemble
 
-        assemble(config, folder)
+        problem = assemble(config, folder)
+        # Not part of assembling: a trained model is tested without the file it started from.
+        config.initialization.check(problem.layout, folder)
 
     def run(self, config: TrainConfig, trial: Trial) -> Mapping[str, float]:
         from hpo.train.drivers.single import run

@@ -33,7 +33,7 @@ class Problem:
 
     Args:
         config: with its loss set.
-        refit: see `assemble`.
+        folder, refit: see `assemble`.
     """
 
     config: TrainConfig
@@ -41,6 +41,7 @@ class Problem:
     layout: Layout
     device: torch.device
     dtype: torch.dtype
+    folder: Path
     refit: int | None = None
 
     def rows(self, arrays: Arrays) -> Rows:
@@ -50,14 +51,13 @@ class Problem:
         return Rows(x, y if self.splits.task == "classification" else y.to(self.dtype))
 
     def initial_params(self, seed: int) -> torch.Tensor:
-        """The first parameters [P] of the trial with this seed; biases are 0."""
+        """The first parameters [P] of the trial with this seed.
+
+        Raises:
+            InputError: they are to come from a file, which does not have them.
+        """
         generator = torch.Generator().manual_seed(derive(seed, "initialization"))
-        named = {
-            name: self.config.initialization.sample(shape, generator)
-            if self.layout.is_weight(name)
-            else torch.zeros(shape, dtype=torch.float64)
-            for name, shape in self.layout.shapes.items()
-        }
+        named = self.config.initialization.initial(self.layout, generator, self.folder)
         return self.layout.join(named).to(self.device, self.dtype)
 
 
@@ -90,7 +90,8 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
         part.check(name, splits.inputs)
     layout = Layout(config.model.shapes(splits.inputs, splits.outputs))
     config = config.model_copy(update={"loss": loss})
-    return Problem(config, splits, layout, device, getattr(torch, config.precision), refit)
+    dtype = getattr(torch, config.precision)
+    return Problem(config, splits, layout, device, dtype, folder, refit)
 
 
 def _check_growth(config: TrainConfig, rows: int) -> None:

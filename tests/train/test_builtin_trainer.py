@@ -38,6 +38,7 @@ config = trainer.config_type.model_validate({
     "batch_lr": {"rule": "sqrt", "scale_betas": True},
     "schedule": {"kind": "growing_batch", "max_batch_size": 256},
     "augmentation": {"noise": {"sd": 0.1}, "mixup": {"alpha": 0.2}},
+    "initialization": {"kind": "checkpoint", "path": "x.safetensors", "head": "random"},
 })
 config.derived(), config.model_dump_json(), trainer.metrics(config), families()
 trainer.rescale(config.model_dump(mode="json"), Scale(128))
@@ -180,7 +181,7 @@ def test_every_part_can_be_listed() -> None:
         "WeightDecay",
         "MaxNorm",
     }
-    assert len(found["data"]) == 6 and len(found["initialization"]) == 8
+    assert len(found["data"]) == 6 and len(found["initialization"]) == 9
     assert len(found["optimizer"]) == 8 and len(found["schedule"]) == 11
     assert len(found["augmentation"]) == 9
     assert "epochs" not in found
