@@ -119,8 +119,8 @@ def _assumptions(found: TrainConfig, moved: TrainConfig, workers: int) -> Iterat
     if moved.epochs != found.epochs:
         yield "warmup and schedule are shares of all steps: they stretch with the epochs"
         if moved.early_stopping is not None:
-            patience = moved.early_stopping.patience
-            yield f"early_stopping.patience stays {patience} epochs"
+            unit = "epochs" if moved.early_stopping.at == "epoch" else "cycles"
+            yield f"early_stopping.patience stays {moved.early_stopping.patience} {unit}"
 
 
 trainer = BuiltinTrainer()

@@ -68,6 +68,7 @@ class TrainConfig(Settings):
         self._check_betas()
         self._check_decay()
         self._check_units()
+        self._check_cycles()
         self.stages()
         return self
 
@@ -114,6 +115,15 @@ class TrainConfig(Settings):
                     f"data.scaling zscore, got {self.data.scaling}; change the scaling, or leave "
                     "the augmentation out"
                 )
+
+    def _check_cycles(self) -> None:
+        stopping = self.early_stopping
+        if stopping and stopping.at == "cycle_end" and not self.schedule.cycle_ends(self.epochs):
+            raise ValueError(
+                "early_stopping.at cycle_end needs a schedule with cycles, got "
+                f"{self.schedule.kind}; set schedule.kind: warm_restarts or triangular, or "
+                "early_stopping.at: epoch"
+            )
 
     def _scaled(self) -> dict[str, float]:
         """The optimizer's settings that follow the batch size."""

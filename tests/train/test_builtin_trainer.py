@@ -138,6 +138,11 @@ def test_rescale_to_another_length() -> None:
     moved = trainer.rescale(tree, Scale(epochs=90))
     assert moved.config == {**tree, "epochs": 90}
     assert "early_stopping.patience stays 3 epochs" in moved.assumptions
+    cycles = {"schedule": {"kind": "warm_restarts"}, "early_stopping": {"at": "cycle_end"}}
+    moved = trainer.rescale(config(**cycles).model_dump(mode="json"), Scale(epochs=90))
+    assert "early_stopping.patience stays 5 cycles" in moved.assumptions
+    with pytest.raises(InputError, match="epochs: "):
+        trainer.rescale(tree, Scale(epochs=0))
 
 
 @pytest.mark.parametrize("changes", [{}, EVERYTHING, {"early_stopping": {"patience": 3}}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -83,6 +84,7 @@ class Training:
         self._train = problem.rows(problem.splits.train)
         self._validation = problem.rows(problem.splits.validation)
         self._timetable = Timetable.of(config, len(self._train.x))
+        self._compared = self._timetable.compared(config.early_stopping)
 
         like = torch.empty(0, dtype=problem.dtype, device=problem.device)
         self._step = Step(config, problem.layout, like, value_and_grad)
@@ -106,8 +108,10 @@ class Training:
         if self._problem.refit is not None:
             return progress.epoch >= self._problem.refit
         stopping = self._problem.config.early_stopping
-        if stopping and progress.kept and progress.epoch - progress.kept.epoch >= stopping.patience:
-            return True
+        if stopping and progress.kept:
+            since = bisect_right(self._compared, progress.epoch)
+            if since - bisect_right(self._compared, progress.kept.epoch) >= stopping.patience:
+                return True
         return progress.epoch >= self._problem.config.epochs
 
     def epoch(self, progress: Progress) -> Progress:
@@ -134,6 +138,10 @@ class Training:
         stopping = self._problem.config.early_stopping
         if stopping is None or kept is None or self._problem.refit is not None:
             return new
+        if kept.epoch not in self._compared:
+            return new  # nothing that counts was reached yet
+        if new.epoch not in self._compared:
+            return kept
         return new if stopping.better(_loss(new.metrics), _loss(kept.metrics)) else kept
 
     def _batches(self, epoch: int) -> list[Batch]:
