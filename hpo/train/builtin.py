@@ -39,7 +39,9 @@ class BuiltinTrainer(Trainable):
     def check(self, config: TrainConfig, folder: Path) -> None:
         from hpo.train.problem import assemble
 
-        assemble(config, folder)
+        problem = assemble(config, folder)
+        # Not part of assembling: a trained model is tested without the file it started from.
+        config.initialization.check(problem.layout, folder)
 
     def run(self, config: TrainConfig, trial: Trial) -> Mapping[str, float]:
         from hpo.train.drivers.single import run
@@ -131,8 +133,8 @@ def _assumptions(found: TrainConfig, moved: TrainConfig, workers: int) -> Iterat
     if moved.epochs != found.epochs:
         yield "warmup and schedule are shares of all steps: they stretch with the epochs"
         if moved.early_stopping is not None:
-            patience = moved.early_stopping.patience
-            yield f"early_stopping.patience stays {patience} epochs"
+            unit = "epochs" if moved.early_stopping.at == "epoch" else "cycles"
+            yield f"early_stopping.patience stays {moved.early_stopping.patience} {unit}"
 
 
 trainer = BuiltinTrainer()

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from hpo.train.augmentations import Augmentation
 from hpo.train.batch_lr import BatchLr
 from hpo.train.data import Data
 from hpo.train.early_stopping import EarlyStopping
@@ -44,6 +45,9 @@ class TrainConfig(Settings):
         default_factory=Regularization, description="penalties and constraints on the weights"
     )
     dropout: Dropout = Field(default_factory=Dropout, description="noise on activations")
+    augmentation: Augmentation = Field(
+        default_factory=Augmentation, description="random changes of the training batches"
+    )
     initialization: Initializer = Field(default_factory=Kaiming, description="first weights")
     loss: Loss | None = Field(
         None, description="default: cross_entropy for classes, mse for numbers"
@@ -74,6 +78,8 @@ class TrainConfig(Settings):
     def _couplings_hold(self) -> Self:
         self._check_betas()
         self._check_decay()
+        self._check_units()
+        self._check_cycles()
         self.stages()
         return self
 
@@ -108,6 +114,27 @@ class TrainConfig(Settings):
             f"regularization.weight_decay.strength {decay.strength:g} ({decay.decay_rule}); "
             "lower one of them"
         )
+
+    def _check_units(self) -> None:
+        """Only z-scores have their standard deviation for a unit."""
+        if self.data.scaling == "zscore":
+            return
+        for name, part in self.augmentation.parts().items():
+            if part.counts_in_deviations():
+                raise ValueError(
+                    f"augmentation.{name} counts in standard deviations of the inputs, which needs "
+                    f"data.scaling zscore, got {self.data.scaling}; change the scaling, or leave "
+                    "the augmentation out"
+                )
+
+    def _check_cycles(self) -> None:
+        stopping = self.early_stopping
+        if stopping and stopping.at == "cycle_end" and not self.schedule.cycle_ends(self.epochs):
+            raise ValueError(
+                "early_stopping.at cycle_end needs a schedule with cycles, got "
+                f"{self.schedule.kind}; set schedule.kind: warm_restarts or triangular, or "
+                "early_stopping.at: epoch"
+            )
 
     def _scaled(self) -> dict[str, float]:
         """The optimizer's settings that follow the batch size."""
@@ -145,7 +172,9 @@ class TrainConfig(Settings):
     def regularizers(self) -> dict[str, Regularizer]:
         """All regularizers present, by name, in the order in which hooks call them.
 
-        Clipping comes last, since it bounds the gradient with all that was added to it.
+        Augmentations come first, on whole inputs; clipping comes last, since it bounds the gradient
+        with all that was added to it.
         """
+        changes = {f"augmentation.{name}": p for name, p in self.augmentation.parts().items()}
         parts = self.regularization.parts(self.batch_lr.learning_rate)
-        return {"dropout": self.dropout, **parts, "clipping": self.clipping}
+        return {**changes, "dropout": self.dropout, **parts, "clipping": self.clipping}

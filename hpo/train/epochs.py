@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping
 
 from hpo.train.problem import Problem
+from hpo.train.timetable import Timetable
 
 
-def done(problem: Problem, epoch: int, kept_epoch: int) -> bool:
-    """Whether all epochs are run, or early stopping says enough.
+class Epochs:
+    """What the epochs of one trial lead to."""
 
-    Args:
-        epoch: epochs run.
-        kept_epoch: that the kept weights are from.
-    """
-    if problem.refit is not None:
-        return epoch >= problem.refit
-    stopping = problem.config.early_stopping
-    if stopping and epoch > 0 and epoch - kept_epoch >= stopping.patience:
-        return True
-    return epoch >= problem.config.epochs
+    def __init__(self, problem: Problem, timetable: Timetable) -> None:
+        self._last = problem.refit or problem.config.epochs
+        # A refit has nothing to compare: it trains for as long as it is told.
+        self._stopping = None if problem.refit else problem.config.early_stopping
+        self._compared = timetable.compared(self._stopping)
 
+    def are_over(self, epoch: int, kept: int) -> bool:
+        """Whether all are run, or early stopping says enough.
 
-def keeps(problem: Problem, new: Mapping[str, float], kept: Mapping[str, float] | None) -> bool:
-    """Whether the weights of this epoch take the place of those kept so far, by their metrics."""
-    stopping = problem.config.early_stopping
-    if stopping is None or kept is None or problem.refit is not None:
-        return True
-    return stopping.better(new["val_loss"], kept["val_loss"])
+        Args:
+            epoch: how many are run.
+            kept: the one that the kept weights are from; 0 before the first.
+        """
+        if self._stopping and kept:
+            since = bisect_right(self._compared, epoch) - bisect_right(self._compared, kept)
+            if since >= self._stopping.patience:
+                return True
+        return epoch >= self._last
+
+    def keeps(
+        self, epoch: int, metrics: Mapping[str, float], kept: int, best: Mapping[str, float]
+    ) -> bool:
+        """Whether the weights of an epoch take the place of those kept so far.
+
+        Args:
+            epoch, metrics: the one that was just run, and what it led to.
+            kept, best: the same of the weights kept so far; 0 before the first.
+        """
+        if self._stopping is None or kept not in self._compared:
+            return True  # nothing that counts was reached yet
+        if epoch not in self._compared:
+            return False
+        return self._stopping.better(metrics["val_loss"], best["val_loss"])

@@ -23,13 +23,23 @@ class Layout:
     in place of one per parameter, which is what a small model's step is made of.
 
     Args:
-        shapes: of the parameters, by name, in order.
+        shapes: of the parameters, by name, in the order of the forward pass.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.shapes = dict(shapes)
         self._sizes = [math.prod(shape) for shape in self.shapes.values()]
         self.size = sum(self._sizes)
+
+    @property
+    def head(self) -> str:
+        """The name of the layer that gives the outputs: the last one."""
+        return list(self.shapes)[-1].rpartition(".")[0]
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the head gives for an example."""
+        return list(self.shapes.values())[-1][0]
 
     def split(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
         """Views of the vector [P], by name."""

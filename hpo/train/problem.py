@@ -34,7 +34,7 @@ class Problem:
 
     Args:
         config: with its loss set.
-        refit: see `assemble`.
+        folder, refit: see `assemble`.
     """
 
     config: TrainConfig
@@ -42,6 +42,7 @@ class Problem:
     layout: Layout
     device: torch.device
     dtype: torch.dtype
+    folder: Path
     refit: int | None = None
 
     @property
@@ -56,14 +57,13 @@ class Problem:
         return Rows(x, y if self.splits.task == "classification" else y.to(self.dtype))
 
     def initial_params(self, seed: int) -> torch.Tensor:
-        """The first parameters [P] of the trial with this seed; biases are 0."""
+        """The first parameters [P] of the trial with this seed.
+
+        Raises:
+            InputError: they are to come from a file, which does not have them.
+        """
         generator = torch.Generator().manual_seed(derive(seed, "initialization"))
-        named = {
-            name: self.config.initialization.sample(shape, generator)
-            if self.layout.is_weight(name)
-            else torch.zeros(shape, dtype=torch.float64)
-            for name, shape in self.layout.shapes.items()
-        }
+        named = self.config.initialization.initial(self.layout, generator, self.folder)
         return self.layout.join(named).to(self.device, self.dtype)
 
 
@@ -76,8 +76,8 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
             config, whose schedule holds; `None`: all of them, on the training rows.
 
     Raises:
-        InputError: the data cannot be used, model, loss or batches do not fit them, there is no
-            such device, or the config has not so many epochs.
+        InputError: the data cannot be used, augmentations, model, loss or batches do not fit them,
+            there is no such device, or the config has not so many epochs.
     """
     if refit is not None and not 1 <= refit <= config.epochs:
         raise InputError(f"a refit takes 1 to {config.epochs} epochs, those of its config: {refit}")
@@ -93,9 +93,12 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
             "leave loss out to have the one that fits, or set data.task if the targets are not "
             "what they look like",
         )
+    for name, part in config.augmentation.parts().items():
+        part.check(name, splits.inputs)
     layout = Layout(config.model.shapes(splits.inputs, splits.outputs))
     config = config.model_copy(update={"loss": loss})
-    return Problem(config, splits, layout, device, dtype_of(config.precision), refit)
+    dtype = dtype_of(config.precision)
+    return Problem(config, splits, layout, device, dtype, folder, refit)
 
 
 def alike(config: TrainConfig, problem: Problem) -> Problem:

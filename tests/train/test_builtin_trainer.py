@@ -37,6 +37,8 @@ config = trainer.config_type.model_validate({
     },
     "batch_lr": {"rule": "sqrt", "scale_betas": True},
     "schedule": {"kind": "growing_batch", "max_batch_size": 256},
+    "augmentation": {"noise": {"sd": 0.1}, "mixup": {"alpha": 0.2}},
+    "initialization": {"kind": "checkpoint", "path": "x.safetensors", "head": "random"},
 })
 config.derived(), config.model_dump_json(), trainer.metrics(config), families()
 trainer.rescale(config.model_dump(mode="json"), Scale(128))
@@ -136,6 +138,9 @@ def test_rescale_to_another_length() -> None:
     moved = trainer.rescale(tree, Scale(epochs=90))
     assert moved.config == {**tree, "epochs": 90}
     assert "early_stopping.patience stays 3 epochs" in moved.assumptions
+    cycles = {"schedule": {"kind": "warm_restarts"}, "early_stopping": {"at": "cycle_end"}}
+    moved = trainer.rescale(config(**cycles).model_dump(mode="json"), Scale(epochs=90))
+    assert "early_stopping.patience stays 5 cycles" in moved.assumptions
     with pytest.raises(InputError, match="epochs: "):
         trainer.rescale(tree, Scale(epochs=0))
 
@@ -181,8 +186,9 @@ def test_every_part_can_be_listed() -> None:
         "WeightDecay",
         "MaxNorm",
     }
-    assert len(found["data"]) == 6 and len(found["initialization"]) == 8
+    assert len(found["data"]) == 6 and len(found["initialization"]) == 9
     assert len(found["optimizer"]) == 8 and len(found["schedule"]) == 11
+    assert len(found["augmentation"]) == 9
     assert "epochs" not in found
     for name, members in found.items():
         for part in members:

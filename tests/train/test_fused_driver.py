@@ -50,6 +50,12 @@ PARTS: dict[str, dict[str, Any]] = {
     },
     "initialization": {"initialization": {"kind": "xavier", "gain": 0.8}},
     "early_stopping": {"early_stopping": {"patience": 2}},
+    "cycle_end": {
+        "schedule": {"kind": "warm_restarts", "cycles": 2},
+        "early_stopping": {"patience": 1, "at": "cycle_end"},
+    },
+    "mixup": {"augmentation": {"mixup": {"alpha": 0.5}}},
+    "noise": {"augmentation": {"noise": {"sd": 0.2}}},
     "sgd": {"optimizer": {"kind": "sgd", "momentum": 0.9, "nesterov": True}},
     "adamw": {"optimizer": {"kind": "adamw"}, "batch_lr": {"batch_size": 9, "base_lr": 0.05}},
 }
@@ -120,6 +126,8 @@ def merged(*parts: dict[str, Any]) -> dict[str, Any]:
 FAMILY = {
     "cosine": "schedule",
     "one_cycle": "schedule",
+    "cycle_end": "schedule",
+    "early_stopping": "stopping",
     "growing_batch": "schedule",
     "sgd": "optimizer",
     "adamw": "optimizer",
@@ -197,15 +205,9 @@ def test_a_lane_that_diverges_leaves_the_others_as_they_are(tmp_path: Path) -> N
 
 
 def test_a_lane_that_stops_early_leaves_the_others_as_they_are(tmp_path: Path) -> None:
+    stopping = BASE | {"early_stopping": {"patience": 1}, "epochs": 12}
     cases = [
-        config(
-            **BASE
-            | {
-                "early_stopping": {"patience": 1, "min_delta": 0.0},
-                "epochs": 12,
-                "batch_lr": {"batch_size": 9, "base_lr": rate},
-            }
-        )  # fmt: skip
+        config(**stopping | {"batch_lr": {"batch_size": 9, "base_lr": rate}})
         for rate in (0.1, 8.0, 0.2)
     ]
     together = fuse(tmp_path / "pack", cases)

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from hpo.train.initializers import (
     Constant,
-    InitializerPart,
+    Distribution,
     Kaiming,
     Normal,
     Orthogonal,
@@ -22,7 +22,7 @@ from hpo.train.initializers import (
 DENSE, CONV = (100, 300), (32, 16, 3, 3)
 
 
-def sample(part: InitializerPart, shape: tuple[int, ...] = DENSE, seed: int = 0) -> torch.Tensor:
+def sample(part: Distribution, shape: tuple[int, ...] = DENSE, seed: int = 0) -> torch.Tensor:
     return part.sample(shape, torch.Generator().manual_seed(seed))
 
 
@@ -48,7 +48,7 @@ def test_fans() -> None:
         (Uniform(bound=0.3), 0.3 / math.sqrt(3)),
     ],
 )
-def test_standard_deviation(part: InitializerPart, std: float) -> None:
+def test_standard_deviation(part: Distribution, std: float) -> None:
     weight = sample(part)
     assert weight.dtype == torch.float64
     assert weight.std().item() == pytest.approx(std, rel=3 / math.sqrt(2 * weight.numel()))
@@ -64,7 +64,7 @@ def test_standard_deviation(part: InitializerPart, std: float) -> None:
         (TruncatedNormal(std=0.1), 0.2),
     ],
 )
-def test_bounds_are_reached_and_never_exceeded(part: InitializerPart, bound: float) -> None:
+def test_bounds_are_reached_and_never_exceeded(part: Distribution, bound: float) -> None:
     largest = sample(part).abs().max().item()
     assert 0.99 * bound < largest <= bound
 
@@ -108,6 +108,6 @@ def test_kaiming_carries_the_variance_through_thirty_relu_layers() -> None:
 @pytest.mark.parametrize(
     "part", [Kaiming(), Xavier(), Orthogonal(), Normal(), TruncatedNormal(), Uniform(), Sparse()]
 )
-def test_the_generator_decides(part: InitializerPart) -> None:
+def test_the_generator_decides(part: Distribution) -> None:
     assert torch.equal(sample(part, CONV, 1), sample(part, CONV, 1))
     assert not torch.equal(sample(part, CONV, 1), sample(part, CONV, 2))

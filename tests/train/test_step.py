@@ -79,7 +79,7 @@ def test_lanes_under_vmap_equal_the_same_trials_alone(
     keys = torch.stack([step_keys(seed, torch.arange(STEPS)) for seed in range(K)])
     t = torch.arange(STEPS, dtype=torch.float64)
     values = [{k: like.new_tensor(v) for k, v in knobs(c).items()} for c in configs]
-    assert len(values[0]) >= 13
+    assert len(values[0]) >= 15
 
     step = Step(first, layout, like, value_and_grad)
     alone, alone_losses = [], []

@@ -32,6 +32,7 @@ EVERYTHING: dict[str, Any] = {
         "max_norm": {"radius": 1.0},
     },
     "dropout": {"input": 0.1, "hidden": 0.2},
+    "augmentation": {"noise": {"sd": 0.1}, "mixup": {"alpha": 0.5}},
     "loss": {"kind": "cross_entropy", "label_smoothing": 0.1},
     "clipping": {"norm": 0.5, "value": 0.2},
 }

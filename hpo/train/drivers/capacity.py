@@ -71,7 +71,7 @@ def _peak(work: Callable[[], None]) -> int:
 
 
 def _allocated(work: Callable[[], None]) -> int:
-    """All that is allocated on a CPU, freed meanwhile or not: of its peak torch keeps no account."""
+    """All that is allocated on a CPU, freed meanwhile or not: torch does not tell its peak."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
     class Counting(TorchDispatchMode):

@@ -10,7 +10,7 @@ from hpo.lazy import lazy
 from hpo.records import Decision
 from hpo.train.drivers.passes import Eager, Graphed
 from hpo.train.drivers.stack import CHUNK, Epoch, Program, Stack, join, pile
-from hpo.train.epochs import done, keeps
+from hpo.train.epochs import Epochs
 from hpo.train.evaluation import as_metrics
 from hpo.train.lanes import knobs
 from hpo.train.noise import step_keys
@@ -63,14 +63,15 @@ class Lane:
         self.epoch = 0
         self.metrics: Mapping[str, float] = {}
         self._kept_epoch = 0
-        self._kept_metrics: Mapping[str, float] | None = None
+        self._kept_metrics: Mapping[str, float] = {}
         self._saved = time.monotonic()
         self._timetable = Timetable.of(problem.config, len(problem.splits.train))
+        self._epochs = Epochs(problem, self._timetable)
         self._keys = step_keys(trial.seed, torch.arange(len(self._timetable.rates)))
 
     @property
     def done(self) -> bool:
-        return done(self.problem, self.epoch, self._kept_epoch)
+        return self._epochs.are_over(self.epoch, self._kept_epoch)
 
     @property
     def batch_size(self) -> int:
@@ -98,7 +99,8 @@ class Lane:
     def reached(self, metrics: Mapping[str, float]) -> bool:
         """Notes what one more epoch led to; whether its weights are those to keep."""
         self.epoch, self.metrics = self.epoch + 1, metrics
-        keep = keeps(self.problem, metrics, self._kept_metrics)
+        kept = self._kept_epoch, self._kept_metrics
+        keep = self._epochs.keeps(self.epoch, metrics, *kept)
         if keep:
             self._kept_epoch, self._kept_metrics = self.epoch, metrics
         return keep
@@ -119,7 +121,6 @@ class Lane:
         Args:
             own: its tensors, without the axis of lanes.
         """
-        assert self._kept_metrics is not None
         kept = Kept(own.kept, self._kept_epoch, self._kept_metrics)
         return Progress(self.epoch, own.params, own.state, self.metrics, kept)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hpo.lazy import lazy
 from hpo.records import Decision
 from hpo.train.config import TrainConfig
-from hpo.train.epochs import done, keeps
+from hpo.train.epochs import Epochs
 from hpo.train.evaluation import evaluate
 from hpo.train.lanes import bind, knobs
 from hpo.train.noise import step_keys
@@ -93,6 +93,7 @@ class Training:
         self._train = problem.rows(problem.splits.train)
         self._validation = problem.rows(problem.splits.validation)
         self._timetable = Timetable.of(config, len(self._train.x))
+        self._epochs = Epochs(problem, self._timetable)
 
         like = torch.empty(0, dtype=problem.dtype, device=problem.device)
         self._step = Step(config, problem.layout, like, value_and_grad)
@@ -113,7 +114,7 @@ class Training:
 
     def done(self, progress: Progress) -> bool:
         """Whether no epoch is left to run."""
-        return done(self._problem, progress.epoch, progress.kept.epoch if progress.kept else 0)
+        return self._epochs.are_over(progress.epoch, progress.kept.epoch if progress.kept else 0)
 
     def epoch(self, progress: Progress) -> Progress:
         """One pass over the training split, and what it led to."""
@@ -133,7 +134,7 @@ class Training:
             reached |= {f"val_{name}": value for name, value in validation.items()}
         epoch = progress.epoch + 1
         kept = progress.kept
-        if keeps(self._problem, reached, kept.metrics if kept else None):
+        if kept is None or self._epochs.keeps(epoch, reached, kept.epoch, kept.metrics):
             kept = Kept(shown, epoch, reached)
         return Progress(epoch, params, state, reached, kept)
 

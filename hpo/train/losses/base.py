@@ -27,9 +27,13 @@ class LossPart(Settings):
 
         Args:
             outputs: of the model, [B, D].
-            targets: classes, int64 [B], or standardised numbers [B, D].
+            targets: classes, int64 [B], or their probabilities [B, D] where rows are mixtures; or
+                standardised numbers [B, D].
         """
 
     @abstractmethod
     def evaluation(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The mean loss without what is there for training alone, []."""
+        """The mean loss without what is there for training alone, [].
+
+        Args: as for `training`.
+        """

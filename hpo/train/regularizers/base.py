@@ -64,7 +64,8 @@ class Regularizer(Settings):
 
         Args:
             x: inputs, [B, ...].
-            y: targets: classes [B], or numbers [B, D].
+            y: targets: classes, int64 [B], or numbers [B, D]; after a part that mixes rows,
+                probabilities of the classes [B, K] in their place.
         """
         return x, y
 
