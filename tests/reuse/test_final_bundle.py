@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -64,6 +65,26 @@ def test_production_gets_the_refit_or_the_first_run(finished):
         assert "train_loss" in run.metrics and not any("val" in name for name in run.metrics)
         honest = load_file(folder.checkpoint(first) / "model.safetensors")
         assert any(not torch.equal(left[name], honest[name]) for name in layers)
+
+
+def test_a_test_split_that_came_with_the_data_is_what_the_winner_is_tested_on(tmp_path, write_iris):
+    rng = np.random.default_rng(0)
+    y, y_test = np.arange(90) % 3, np.arange(30) % 3
+    x, x_test = (3 + rng.normal(size=(len(rows), 4)) + np.eye(3, 4)[rows] for rows in (y, y_test))
+    np.savez(tmp_path / "rows.npz", x=x, y=y, x_test=x_test, y_test=y_test)
+    space = {
+        "data": {"kind": "npz", "path": "rows.npz", "x_test": "x_test", "y_test": "y_test"},
+        "model": {"kind": "mlp", "widths": [16]},
+        "epochs": 2,
+        "batch_lr": {"batch_size": 16, "base_lr": {"low": 0.1, "high": 1.0}},
+    }
+    home, final = Home(tmp_path / "home"), {"top_k": 1, "repeats": 2}
+    run(write_iris(tmp_path, space=space, final=final), inline=True, home=home)
+    bundle = open_bundle(newest(home.study("iris").bundles))
+    scores = hpo.load_model("iris", home)(torch.from_numpy(x_test))
+    wrong = (scores.argmax(1).numpy() != y_test).mean()
+    assert bundle.contents.test["test_error"][0] == pytest.approx(wrong) and 0 < wrong < 1
+    assert reproduce("iris", home=home, repeats=1).met
 
 
 def test_running_it_again_leaves_no_other_bundle(finished):

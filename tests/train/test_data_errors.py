@@ -160,6 +160,31 @@ def test_a_class_that_training_never_sees(tmp_path: Path) -> None:
     assert "must have every class, it has 1 of 2" in error.message
 
 
+TESTS: dict[str, tuple[dict[str, Any], str]] = {
+    "key": ({"x_tset": X}, "test split: there is no array 'x_test'"),
+    "lengths": (
+        {"x_test": X[1:]},
+        "test split: x and y must have equally many rows, got 29 and 30",
+    ),
+    "no rows": ({"x_test": X[:0], "y_test": Y[:0]}, "test split: there must be rows"),
+    "NaN": ({"x_test": np.where(X == X[4, 2], np.nan, X)}, "test split: .* x column 2, row 4"),
+    "features": ({"x_test": X[:, :2]}, r"x of the test split must be as .* \(3,\) .* got \(2,\)"),
+    "units": ({"x_test": (9 * X).astype(int)}, "and float64, got .* and int64"),
+    "text": ({"y_test": Y.astype(str)}, "y of the test split must be as"),
+    "unseen class": ({"y_test": Y + 1}, "must have every class, it has 3 of 4 in 24 rows, not 3"),
+    "rare unseen class": ({"y_test": np.where(np.arange(30), Y, 7)}, r"fewer have 7 \(1\)"),
+}
+
+
+@pytest.mark.parametrize("case", TESTS)
+def test_a_test_split_that_does_not_fit(tmp_path: Path, case: str) -> None:
+    arrays, message = TESTS[case]
+    more = {} if case == "key" else {"x_test": X}
+    np.savez(tmp_path / "a.npz", **{"x": X, "y": Y, "y_test": Y, **more, **arrays})
+    error = refusal(tmp_path, kind="npz", path="a.npz", x_test="x_test", y_test="y_test")
+    assert re.search(message, error.message), error
+
+
 FUNCTIONS: dict[str, tuple[str, str]] = {
     "missing_module:load": ("", "no module 'missing_module'"),
     "mine:lod": ("def load(): return 1", "has no 'lod'"),

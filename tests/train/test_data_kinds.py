@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from pydantic import ValidationError
 
 from hpo.errors import DataError
 from hpo.train.config import TrainConfig
-from hpo.train.data import Npz, Splits, load
+from hpo.train.data import Npz, Splits, fingerprint, load
 
 RNG = np.random.default_rng(0)
 
@@ -115,6 +116,74 @@ def test_idx_files(tmp_path: Path, kind: int) -> None:
     rows = {image.tobytes(): label for image, label in zip(x.astype(float), y, strict=True)}
     for part in (splits.train, splits.validation, splits.test()):
         assert [rows[image.tobytes()] for image in part.x] == part.y.tolist()
+
+
+def own_test_split(folder: Path, kind: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Files of a kind, the settings that name them, and what is in them."""
+    arrays = {
+        "x": RNG.integers(0, 255, size=(60, 6, 5)),
+        "y": np.arange(60) % 3,
+        "x_test": RNG.integers(0, 255, size=(20, 6, 5)),
+        "y_test": np.arange(20) % 2,
+    }
+    if kind == "npz":
+        np.savez(
+            folder / "a.npz", x=arrays["x"], y=arrays["y"], u=arrays["x_test"], v=arrays["y_test"]
+        )
+        return {"kind": "npz", "path": "a.npz", "x_test": "u", "y_test": "v"}, arrays
+    for name, array in arrays.items():
+        write_idx(folder / name, array)
+    return {"kind": "idx", **{name: name for name in arrays}}, arrays
+
+
+@pytest.mark.parametrize("kind", ["npz", "idx"])
+def test_a_test_split_of_its_own(tmp_path: Path, kind: str) -> None:
+    data, arrays = own_test_split(tmp_path, kind)
+    splits = read(tmp_path, **data)
+    assert (len(splits.train), len(splits.validation), len(splits.test())) == (48, 12, 20)
+
+    def raw(x: np.ndarray) -> np.ndarray:
+        return np.round(x * splits.scale_inputs.scale + splits.scale_inputs.offset)[:, 0]
+
+    assert raw(splits.test().x).tolist() == arrays["x_test"].tolist()
+    assert splits.test().y.tolist() == arrays["y_test"].tolist()
+    drawn = np.concatenate([raw(splits.train.x), raw(splits.validation.x)])
+    assert sorted(drawn.tolist()) == sorted(arrays["x"].tolist())
+    assert abs(splits.train.x.mean()) < 1e-12 < abs(splits.test().x.mean())
+
+
+@pytest.mark.parametrize("kind", ["npz", "idx"])
+def test_a_refit_and_the_digests_know_the_own_test_split(tmp_path: Path, kind: str) -> None:
+    data, arrays = own_test_split(tmp_path, kind)
+    config = TrainConfig.model_validate({"data": data, "model": {"kind": "mlp"}})
+    refit = load(config.data, tmp_path, refit=True)
+    assert len(refit.train) == 60 and refit.test().y.tolist() == arrays["y_test"].tolist()
+    before = fingerprint(config.data, tmp_path)
+    if kind == "npz":
+        v = arrays["y_test"][::-1]
+        np.savez(tmp_path / "a.npz", x=arrays["x"], y=arrays["y"], u=arrays["x_test"], v=v)
+    else:
+        write_idx(tmp_path / "y_test", arrays["y_test"][::-1])
+    after = fingerprint(config.data, tmp_path)
+    assert [name for name in before if before[name] != after[name]] == ["test"]
+
+
+@pytest.mark.parametrize("kind", ["npz", "idx"])
+def test_a_test_split_of_its_own_is_whole_and_alone(kind: str) -> None:
+    data = {"kind": kind, "path": "a.npz"} if kind == "npz" else {"kind": kind, "x": "x", "y": "y"}
+
+    def refused(words: str, **more: Any) -> None:
+        with pytest.raises(ValidationError, match=words):
+            TrainConfig.model_validate({"data": {**data, **more}, "model": {"kind": "mlp"}})
+
+    refused("must be given together, got y_test alone; add x_test", y_test="v")
+    refused("must be given together, got x_test alone; add y_test", x_test="u")
+    both = {"x_test": "u", "y_test": "v"}
+    refused("must be left out .* got 0.2; remove it", **both, split={"test": 0.2})
+    whole = TrainConfig.model_validate(
+        {"data": {**data, **both, "split": {"validation": 0.1}}, "model": {"kind": "mlp"}}
+    )
+    assert TrainConfig.model_validate(whole.model_dump()) == whole
 
 
 @pytest.mark.parametrize(

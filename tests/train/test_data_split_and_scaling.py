@@ -31,6 +31,19 @@ def test_a_split_depends_on_its_seed_alone() -> None:
     assert first.tolist() == again.tolist() != other.tolist()
 
 
+def test_rows_of_a_test_split_stay_there_and_the_others_are_shared() -> None:
+    classes = np.random.default_rng(5).choice(3, size=500)
+    split = Split(validation=0.25, seed=1)
+    train, validation, test = split.indices(classes, test_rows=100)
+    assert test.tolist() == list(range(400, 500))
+    assert sorted([*train, *validation]) == list(range(400)) and len(validation) == 100
+    for label in range(3):
+        expected = (classes[:400] == label).sum() / 4
+        assert abs((classes[validation] == label).sum() - expected) <= 1
+    other = split.indices(np.concatenate([classes[:400], np.zeros(9, dtype=int)]), test_rows=9)
+    assert other[0].tolist() == train.tolist(), "it depends on the others' classes alone"
+
+
 @pytest.mark.parametrize("shares", [(0.5, 0.5), (0.9, 0.2)])
 def test_a_split_must_leave_rows_to_train_on(shares: tuple[float, float]) -> None:
     with pytest.raises(ValidationError, match="validation \\+ test < 1 must hold"):

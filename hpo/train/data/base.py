@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hpo.train.data.scaling import Scaling
 from hpo.train.data.split import Split
@@ -30,6 +30,7 @@ class Examples:
         columns: names of the features, where they have some.
         target: name of the targets.
         constant_columns: whether features that never vary are fine, as border pixels are.
+        test: rows beside these that are the test split.
     """
 
     x: np.ndarray
@@ -39,6 +40,7 @@ class Examples:
     columns: tuple[str, ...] = ()
     target: str = "y"
     constant_columns: bool = True
+    test: Examples | None = None
 
 
 class DataPart(Settings):
@@ -81,3 +83,26 @@ class UserData(DataPart):
 
     def known_task(self) -> Task | None:
         return None if self.task == "auto" else self.task
+
+
+class OwnTest(UserData):
+    """Data that may bring their own test split, beside the rows to train and validate on."""
+
+    x_test: str | None = Field(
+        None, min_length=1, description="inputs of the test split, where it is one of its own"
+    )
+    y_test: str | None = Field(None, min_length=1, description="targets of the test split")
+
+    @model_validator(mode="after")
+    def _test_split_is_one(self) -> Self:
+        if (self.x_test is None) != (self.y_test is None):
+            there, missing = ("y_test", "x_test") if self.x_test is None else ("x_test", "y_test")
+            raise ValueError(
+                f"x_test and y_test must be given together, got {there} alone; add {missing}"
+            )
+        if self.x_test is not None and self.split.test is not None:
+            raise ValueError(
+                "split.test must be left out where x_test and y_test are the test split, got "
+                f"{self.split.test}; remove it, or x_test and y_test"
+            )
+        return self

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hpo.errors import DataError
@@ -61,6 +62,36 @@ def check_examples(examples: Examples) -> None:
             f"{place}: x must vary, every value is {x.flat[0]}",
             "nothing can be learned from it; check how it was written",
         )
+
+
+def join_test(examples: Examples) -> tuple[Examples, int]:
+    """All rows, those of a test split of its own last, and how many these are.
+
+    Raises:
+        DataError: they cannot be used, or the two are not alike.
+    """
+    check_examples(examples)
+    test = examples.test
+    if test is None:
+        return examples, 0
+    check_examples(test)
+    for name in ("x", "y"):
+        ours, theirs = getattr(examples, name), getattr(test, name)
+        if ours.shape[1:] != theirs.shape[1:] or _kind(ours) != _kind(theirs):
+            raise DataError(
+                f"{test.place}: {name} of the test split must be as in {examples.place}, rows of"
+                f" shape {ours.shape[1:]} and {ours.dtype}, got {theirs.shape[1:]} and"
+                f" {theirs.dtype}",
+                "prepare both in the same way",
+            )
+    x = np.concatenate([examples.x, test.x])
+    y = np.concatenate([examples.y, test.y])
+    return replace(examples, x=x, y=y, test=None), len(test.x)
+
+
+def _kind(array: np.ndarray) -> str:
+    """Whole numbers, with a sign or without one, floats, booleans or text."""
+    return array.dtype.kind.replace("u", "i")
 
 
 def decide_task(examples: Examples) -> Task:

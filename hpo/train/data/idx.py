@@ -3,6 +3,7 @@ from __future__ import annotations
 import gzip
 import math
 import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, ClassVar, Literal
 
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from hpo.errors import DataError
 from hpo.lazy import lazy
-from hpo.train.data.base import Examples, UserData
+from hpo.train.data.base import Examples, OwnTest
 from hpo.train.data.files import file_version, find_file
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E:
 MAX_BYTES = 1 << 33
 
 
-class Idx(UserData):
-    """Two files in the format of MNIST, as they are or compressed with gzip.
+class Idx(OwnTest):
+    """Two files in the format of MNIST, or four, as they are or compressed with gzip.
 
     Inputs are [N, features], or images: [N, height, width] or [N, channels, height, width].
     """
@@ -36,11 +37,23 @@ class Idx(UserData):
     y: str = Field(min_length=1, description="targets, one row for each of the inputs")
 
     def version(self, folder: Path) -> tuple[int, ...] | None:
-        x, y = (file_version(path, folder) for path in (self.x, self.y))
-        return None if x is None or y is None else (*x, *y)
+        versions: tuple[int, ...] = ()
+        for path in (self.x, self.y, self.x_test, self.y_test):
+            if path is not None:
+                version = file_version(path, folder)
+                if version is None:
+                    return None
+                versions += version
+        return versions
 
     def read(self, folder: Path) -> Examples:
-        x, y = (find_file(path, folder) for path in (self.x, self.y))
+        examples = self._examples(folder, self.x, self.y)
+        if self.x_test is None or self.y_test is None:
+            return examples
+        return replace(examples, test=self._examples(folder, self.x_test, self.y_test))
+
+    def _examples(self, folder: Path, x_path: str, y_path: str) -> Examples:
+        x, y = (find_file(path, folder) for path in (x_path, y_path))
         return Examples(read_idx(x), read_idx(y), self.task, str(x), target=str(y))
 
 

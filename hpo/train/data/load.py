@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hpo.errors import DataError
 from hpo.lazy import lazy
 from hpo.train.data.base import DataPart
-from hpo.train.data.checks import check_examples, check_numbers, decide_task, encode_classes
+from hpo.train.data.checks import check_numbers, decide_task, encode_classes, join_test
 from hpo.train.data.scaling import Scaler, fit_scaler
 from hpo.train.task import Task
 
@@ -124,8 +124,7 @@ class _Raw:
 
 
 def _read(data: DataPart, folder: Path) -> _Raw:
-    examples = data.read(folder)
-    check_examples(examples)
+    examples, test_rows = join_test(data.read(folder))
     task = decide_task(examples)
     x = examples.x.astype(np.float64)
     x = x[:, None] if x.ndim == 3 else x
@@ -136,7 +135,7 @@ def _read(data: DataPart, folder: Path) -> _Raw:
         y = check_numbers(examples)
         strata, outputs = np.zeros(len(y), dtype=np.int64), y.shape[1]
 
-    train, validation, test = data.split.indices(strata)
+    train, validation, test = data.split.indices(strata, test_rows)
     if not (len(train) and len(validation) and len(test)):
         raise DataError(
             f"{examples.place}: each split needs rows, {len(x)} rows make {len(train)} for "
@@ -144,10 +143,12 @@ def _read(data: DataPart, folder: Path) -> _Raw:
             "give more rows, or other shares under data.split",
         )
     if task == "classification" and len(np.unique(y[train])) < outputs:
+        or_else = "no test row of them" if test_rows else "smaller shares under data.split"
+        lacking = np.unique(examples.y)[np.setdiff1d(y, y[train])[0]]
         raise DataError(
             f"{examples.place}: the training split must have every class, "
-            f"it has {len(np.unique(y[train]))} of {outputs} in {len(train)} rows",
-            "give more rows of the rare classes, or smaller shares under data.split",
+            f"it has {len(np.unique(y[train]))} of {outputs} in {len(train)} rows, not {lacking!s}",
+            f"give more rows of the rare classes to train on, or {or_else}",
         )
     return _Raw(task, x, y, outputs, (train, validation, test))
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -8,7 +9,7 @@ from pydantic import Field
 
 from hpo.errors import DataError
 from hpo.lazy import lazy
-from hpo.train.data.base import Examples, UserData
+from hpo.train.data.base import Examples, OwnTest
 from hpo.train.data.files import file_version, find_file
 
 if TYPE_CHECKING:
@@ -17,8 +18,8 @@ else:
     np = lazy("numpy")
 
 
-class Npz(UserData):
-    """Two arrays of a NumPy .npz file.
+class Npz(OwnTest):
+    """Two arrays of a NumPy .npz file, or four.
 
     x is [N, features], or images: [N, height, width] or [N, channels, height, width]. Columns that
     never vary are accepted, since images are often stored flat and have constant borders.
@@ -44,7 +45,12 @@ class Npz(UserData):
                     "write it with numpy.savez(path, x=x, y=y)",
                 )
             with loaded as arrays:
-                x, y = (_array(arrays, name, file) for name in (self.x, self.y))
+                examples = self._examples(arrays, str(file), self.x, self.y)
+                if self.x_test is None or self.y_test is None:
+                    return examples
+                place = f"{file}, test split"
+                test = self._examples(arrays, place, self.x_test, self.y_test)
+                return replace(examples, test=test)
         except DataError:
             raise
         except Exception as error:  # damaged archives fail in many ways: zlib.error, MemoryError...
@@ -52,15 +58,20 @@ class Npz(UserData):
                 f"{file}: it cannot be read as .npz: {error}",
                 "write it with numpy.savez(path, x=x, y=y), without object arrays",
             ) from error
-        return Examples(x, y, self.task, str(file), target=self.y)
+
+    def _examples(
+        self, arrays: np.lib.npyio.NpzFile, place: str, x_name: str, y_name: str
+    ) -> Examples:
+        x, y = (_array(arrays, name, place) for name in (x_name, y_name))
+        return Examples(x, y, self.task, place, target=y_name)
 
 
-def _array(arrays: np.lib.npyio.NpzFile, name: str, file: Path) -> np.ndarray:
+def _array(arrays: np.lib.npyio.NpzFile, name: str, place: str) -> np.ndarray:
     if name not in arrays.files:
         nearest = difflib.get_close_matches(name, arrays.files, n=1)
         meant = f"did you mean {nearest[0]!r}? " if nearest else ""
         raise DataError(
-            f"{file}: there is no array {name!r}",
+            f"{place}: there is no array {name!r}",
             f"{meant}it has: {', '.join(sorted(arrays.files))}",
         )
     array: np.ndarray = np.atleast_1d(arrays[name])
