@@ -1,15 +1,21 @@
-"""Packs of the built-in trainer on Ray, from a study file named as a user names it."""
+"""Packs of the built-in trainer on Ray, from study files named as a user names them."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+import hpo
 from hpo import study as studies
 from hpo.records import State
+
+ROOT = Path(__file__).parents[2]
+MNIST1D = ROOT.parent / "shared" / "data" / "mnist1d.npz"
 
 
 @pytest.fixture
@@ -55,3 +61,23 @@ def test_a_study_in_packs_comes_to_what_it_comes_to_alone(study, home):
         assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-9)
     assert together.final is not None and alone.final is not None
     assert together.final.winner.config == alone.final.winner.config
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not MNIST1D.exists(), reason=f"needs {MNIST1D}, which is not shipped")
+def test_the_shipped_study_of_packs_from_file_to_winner(tmp_path, home):
+    shutil.copy(ROOT / "studies" / "mnist1d.yaml", tmp_path)
+    shutil.copy(MNIST1D, tmp_path)
+    result = studies.run(tmp_path / "mnist1d.yaml", home=home)
+    assert result.done and result.trouble is None
+    states = [trial.state for trial in result.trials]
+    assert len(states) == 60 and set(states) == {State.COMPLETE, State.PRUNED}
+    final = result.kept.final
+    assert len(final.candidates) == 3
+    winner = final.winner
+    assert len(winner.values) == 5 and np.mean(winner.values) < 0.5
+
+    rows = np.load(MNIST1D)
+    scores = hpo.load_model("mnist1d", home)(torch.from_numpy(rows["x_test"]))
+    wrong = (scores.argmax(1).numpy() != rows["y_test"]).mean()
+    assert wrong == pytest.approx(winner.test["test_error"][0])

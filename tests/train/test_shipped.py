@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ruamel.yaml import YAML
 from train_helpers import Run
@@ -48,6 +49,14 @@ def corners(node: Any) -> Iterator[Any]:
         yield node
 
 
+def like_mnist1d(folder: Path) -> Path:
+    rng, arrays = np.random.default_rng(0), {}
+    for split, rows in (("train", 400), ("test", 100)):
+        arrays |= {f"x_{split}": rng.normal(size=(rows, 40)), f"y_{split}": np.arange(rows) % 10}
+    np.savez(folder / "mnist1d.npz", **arrays)
+    return folder / "mnist1d.npz"
+
+
 @pytest.mark.parametrize("name", SPACES)
 def test_search_spaces_fit_the_config(name: str) -> None:
     space = read(ROOT / "search_spaces" / f"{name}.yaml")
@@ -62,6 +71,8 @@ def test_corners_of_the_studies_run(name: str, tmp_path: Path) -> None:
     trainer = trainable.load(file["trainable"], ROOT / "studies")
     objectives = {objective.metric for objective in studyfile.load(name).objectives}
     for i, corner in enumerate(corners(tree(name))):
+        if name == "mnist1d":  # whose rows are not shipped: others of their shape do
+            corner["data"]["path"] = str(like_mnist1d(tmp_path))
         config = TrainConfig.model_validate(corner | {"epochs": 1})
         metrics = trainer.metrics(config)
         assert metrics is not None and objectives <= metrics
