@@ -502,7 +502,7 @@ class Coordinator:
 
     def _lease_to(self, worker: str, number: int) -> TrialSpec:
         lease = self._assignments.hand_to(worker, number)
-        self._ledger.trial_began(number)
+        self._ledger.trial_began(number, worker)
         stage = self._stage
         return TrialSpec(
             number,
@@ -559,7 +559,7 @@ class Coordinator:
             return False
         holds = self._assignments.holds(number, lease)
         if holds:
-            self._ledger.trial_began(number)
+            self._ledger.trial_began(number, worker_of(lease))
         return holds
 
     def _take_back(self, worker: str) -> list[int]:
