@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,7 +109,7 @@ class TrialFiles:
         tensors = self._problem.layout.split(progress.kept.params)
         for name, scaler in (("inputs", splits.scale_inputs), ("targets", splits.scale_targets)):
             tensors |= {
-                f"{name}.{key}": torch.from_numpy(array) for key, array in asdict(scaler).items()
+                f"{name}.{key}": torch.from_numpy(array) for key, array in scaler.arrays().items()
             }
         facts = {
             "epoch": progress.epoch,

@@ -24,7 +24,7 @@ class TrainedModel(torch.nn.Module):
     Args:
         config: of the trial.
         network: its parameters, by name.
-        scaling: `offset` and `scale` of `inputs` and `targets`, by dotted name.
+        scaling: `offset`, `scale` and maybe `rotation` of `inputs` and `targets`, by dotted name.
         task: of the trial's data.
     """
 
@@ -43,7 +43,10 @@ class TrainedModel(torch.nn.Module):
             x: numbers [N, features], or images [N, channels, height, width].
         """
         network, scaling = (dict(part.named_parameters()) for part in (self.network, self.scaling))
-        scaled = (x.double() - scaling["inputs.offset"]) / scaling["inputs.scale"]
+        scaled = x.double() - scaling["inputs.offset"]
+        if "inputs.rotation" in scaling:
+            scaled = scaled @ scaling["inputs.rotation"]
+        scaled = scaled / scaling["inputs.scale"]
         dtype = next(iter(network.values())).dtype
         outputs = self._model.apply(network, scaled.to(dtype), lambda h, site: h)
         if self._unscales:
@@ -88,5 +91,6 @@ def example(weights: Path) -> np.ndarray:
     """Inputs of the shape that the model of a file takes, float32 [2, ...]: the training split's
     means."""
     tensors, facts = checkpoint.read(weights)
-    shape = (EXAMPLES, *facts["inputs"])
-    return np.broadcast_to(tensors["inputs.offset"].numpy(), shape).astype(np.float32)
+    offset, rotation = tensors["inputs.offset"].numpy(), tensors.get("inputs.rotation")
+    inputs = facts["inputs"] if rotation is None else offset.shape
+    return np.broadcast_to(offset, (EXAMPLES, *inputs)).astype(np.float32)
