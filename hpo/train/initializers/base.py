@@ -6,14 +6,29 @@ import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 
+from pydantic import field_validator
+
 from hpo.train.settings import Settings
 
 if TYPE_CHECKING:
     import torch
 
 
+ALL_ZERO = "weights that are all 0 let no gradient through a hidden layer"
+
+
 class InitializerPart(Settings):
-    """Draws the first values of the weights; biases start at 0."""
+    """Draws the first values of the weights; biases start at 0.
+
+    A setting that would make all of them 0 is refused.
+    """
+
+    @field_validator("value", "std", "bound", "gain", mode="before", check_fields=False)
+    @classmethod
+    def _not_zero(cls, value: object) -> object:
+        if value == 0:
+            raise ValueError(f"{ALL_ZERO}; give another value")
+        return value
 
     @abstractmethod
     def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
