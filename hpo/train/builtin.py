@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from hpo.errors import InputError
 from hpo.records import Json
 from hpo.train.config import TrainConfig
+from hpo.train.normalizations import BatchNorm
 from hpo.train.task import reported_metrics
 from hpo.trainable import Moved, Scale, Trainable, Trial
 
@@ -112,6 +113,8 @@ def _assumptions(found: TrainConfig, moved: TrainConfig, workers: int) -> Iterat
     if workers > 1:
         rows = moved.batch_lr.batch_size // workers
         yield f"each of {workers} workers takes {rows} rows of every step, and gradients are means"
+        if isinstance(found.model.normalization, BatchNorm):
+            yield "batch norm's means and variances are those of all workers' rows together"
     if moved.batch_lr.batch_size != found.batch_lr.batch_size:
         yield moved.batch_lr.assumption
     if moved.epochs != found.epochs:

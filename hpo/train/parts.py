@@ -9,6 +9,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from hpo.train.config import TrainConfig
+from hpo.train.models import ModelPart
 from hpo.train.regularizers import Regularization
 
 
@@ -16,7 +17,8 @@ def families() -> dict[str, list[type[BaseModel]]]:
     """The settings classes that may stand at each key of a config, by key.
 
     A class has its fields with ranges and descriptions, its `reference`, and, where the key takes
-    one of several, a field `kind`. Those of `regularization` stand under keys of their own.
+    one of several, a field `kind`. Those of `regularization` stand under keys of their own, and
+    `normalization` is a key of `model`.
     """
     found = {
         name: list(_classes(field.annotation)) for name, field in TrainConfig.model_fields.items()
@@ -26,6 +28,7 @@ def families() -> dict[str, list[type[BaseModel]]]:
         for field in Regularization.model_fields.values()
         for part in _classes(field.annotation)
     ]
+    found["normalization"] = list(_classes(ModelPart.model_fields["normalization"].annotation))
     return {name: classes for name, classes in found.items() if classes}
 
 

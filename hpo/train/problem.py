@@ -10,6 +10,7 @@ from hpo.errors import InputError, ResourceError
 from hpo.lazy import lazy
 from hpo.train.config import TrainConfig
 from hpo.train.data import Arrays, Splits, load
+from hpo.train.initializers.base import ALL_ZERO
 from hpo.train.layout import Layout
 from hpo.train.losses import default_loss
 from hpo.train.noise import derive
@@ -50,7 +51,13 @@ class Problem:
         return Rows(x, y if self.splits.task == "classification" else y.to(self.dtype))
 
     def initial_params(self, seed: int) -> torch.Tensor:
-        """The first parameters [P] of the trial with this seed; biases are 0."""
+        """The first parameters [P] of the trial with this seed.
+
+        Weights are drawn, biases are 0, and what else a model has is its own affair.
+
+        Raises:
+            InputError: all weights of a layer are 0 in the config's precision.
+        """
         generator = torch.Generator().manual_seed(derive(seed, "initialization"))
         named = {
             name: self.config.initialization.sample(shape, generator)
@@ -58,7 +65,14 @@ class Problem:
             else torch.zeros(shape, dtype=torch.float64)
             for name, shape in self.layout.shapes.items()
         }
-        return self.layout.join(named).to(self.device, self.dtype)
+        for name, value in named.items():
+            if self.layout.is_weight(name) and not value.to(self.dtype).any():
+                raise InputError(
+                    f"initialization {self.config.initialization.kind}: {ALL_ZERO}, and in "
+                    f"{self.config.precision} those of {name} are",
+                    "give larger first weights, or precision: float64",
+                )
+        return self.layout.join(self.config.model.init_params(named)).to(self.device, self.dtype)
 
 
 def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Problem:
