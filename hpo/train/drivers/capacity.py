@@ -57,7 +57,8 @@ def lane_bytes(problem: Problem, lanes: int) -> int:
         params, state, _ = program.step(stack.params, stack.state, batch, stack.values)
         shown = program.shown(params, state, stack.values)
         with torch.no_grad():
-            program.totals(shown, train.x[: CHUNK * size], train.y[: CHUNK * size])
+            rows = train.x[: CHUNK * size], train.y[: CHUNK * size]
+            program.totals(shown, state["model"], *rows)
 
     return (_peak if problem.device.type == "cuda" else _allocated)(work)
 
