@@ -49,7 +49,7 @@ def interrupted(case: TrainConfig, run_: Run, stops: tuple[int, ...]) -> dict[st
         ({"kind": "mlp", "normalization": {"kind": "batch"}}, {"kind": "sgd"}, 0.05),
         ({"kind": "mlp", "normalization": {"kind": "weight"}}, {"kind": "sgd"}, 0.05),
         ({"kind": "cnn", "normalization": {"kind": "local_response"}}, {"kind": "sgd"}, 0.09),
-        ({"kind": "resnet", "normalization": {"kind": "batch"}}, {"kind": "sgd"}, 0.05),
+        ({"kind": "resnet", "normalization": {"kind": "batch"}}, {"kind": "sgd"}, 0.06),
         ({"kind": "resnet", "normalization": {"kind": "layer"}}, {"kind": "adamw"}, 0.08),
     ],
 )
