@@ -82,7 +82,9 @@ def built_in(case: Case, xs: list[torch.Tensor], ys: list[torch.Tensor]) -> Call
     step = Step(config, layout, like, value_and_grad)
     parts = Knobs.of(bind(config, {k: like.new_tensor(v) for k, v in knobs(config).items()}))
     generator = torch.Generator().manual_seed(0)
-    params = layout.join(config.initialization.initial(layout, generator, Path())).float()
+    params = layout.join(
+        config.initialization.initial(config.model, layout, generator, Path())
+    ).float()
     steps = torch.arange(STEPS)
     rates = config.warmup.factors(config.schedule, STEPS) * config.batch_lr.learning_rate
     table = list(

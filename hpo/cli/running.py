@@ -20,7 +20,6 @@ from hpo.cli.app import (
 )
 from hpo.home import Home
 
-
 PLANNED = 10
 """Configs that a plan shows."""
 

@@ -59,6 +59,5 @@ def _structural(groups: Sequence[Sequence[Draw]]) -> list[str]:
     return [
         name
         for name in names
-        if len(values(every, name)) > 1
-        and all(len(values(group, name)) == 1 for group in groups)
+        if len(values(every, name)) > 1 and all(len(values(group, name)) == 1 for group in groups)
     ]

@@ -12,6 +12,7 @@ from hpo.errors import InputError
 from hpo.records import Json
 from hpo.train.config import TrainConfig
 from hpo.train.lanes import fusion_key
+from hpo.train.normalizations import BatchNorm
 from hpo.train.task import reported_metrics
 from hpo.trainable import Moved, Pack, Scale, Trainable, Trial
 
@@ -41,7 +42,7 @@ class BuiltinTrainer(Trainable):
 
         problem = assemble(config, folder)
         # Not part of assembling: a trained model is tested without the file it started from.
-        config.initialization.check(problem.layout, folder)
+        config.initialization.check(config.model, problem.layout, folder)
 
     def run(self, config: TrainConfig, trial: Trial) -> Mapping[str, float]:
         from hpo.train.drivers.single import run
@@ -128,6 +129,8 @@ def _assumptions(found: TrainConfig, moved: TrainConfig, workers: int) -> Iterat
     if workers > 1:
         rows = moved.batch_lr.batch_size // workers
         yield f"each of {workers} workers takes {rows} rows of every step, and gradients are means"
+        if isinstance(found.model.normalization, BatchNorm):
+            yield "batch norm's means and variances are those of all workers' rows together"
     if moved.batch_lr.batch_size != found.batch_lr.batch_size:
         yield moved.batch_lr.assumption
     if moved.epochs != found.epochs:

@@ -13,6 +13,7 @@ from hpo.train.early_stopping import EarlyStopping
 from hpo.train.initializers import Initializer, Kaiming
 from hpo.train.losses import Loss
 from hpo.train.models import Model
+from hpo.train.normalizations import BatchNorm
 from hpo.train.optimizers import Optimizer, OptimizerPart, Sgd
 from hpo.train.precision import Precision
 from hpo.train.regularizers import Clipping, Dropout, Regularization, Regularizer
@@ -76,12 +77,21 @@ class TrainConfig(Settings):
 
     @model_validator(mode="after")
     def _couplings_hold(self) -> Self:
+        self._check_batches()
         self._check_betas()
         self._check_decay()
         self._check_units()
         self._check_cycles()
         self.stages()
         return self
+
+    def _check_batches(self) -> None:
+        rows = self.batch_lr.batch_size
+        if rows < 2 and isinstance(self.model.normalization, BatchNorm):
+            raise ValueError(
+                "normalization batch needs batches of at least 2 rows, got batch_lr.batch_size "
+                f"{rows}; take larger batches (8 to 16 or more), or normalization layer"
+            )
 
     def _check_betas(self) -> None:
         if not self.batch_lr.scale_betas:

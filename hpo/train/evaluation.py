@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy
+from hpo.train.layout import Named
 from hpo.train.problem import Problem, Rows
 from hpo.train.task import SCORES
 
@@ -16,33 +17,37 @@ else:
 CHUNK = 4096  # rows at a time: activations of more need not fit into memory
 
 
-def evaluate(problem: Problem, params: torch.Tensor, rows: Rows) -> dict[str, float]:
+def evaluate(problem: Problem, params: torch.Tensor, state: Named, rows: Rows) -> dict[str, float]:
     """The loss without training noise, and the score.
 
     Args:
         params: [P].
+        state: the model's.
 
     Returns:
         `loss`; and `error`, the share of wrong classes, or `rmse` in the target's own units.
     """
     with torch.no_grad():
         chunks = zip(torch.split(rows.x, CHUNK), torch.split(rows.y, CHUNK), strict=True)
-        totals = torch.stack([totals_of(problem, params, x, y) for x, y in chunks]).sum(0)
+        totals = torch.stack([totals_of(problem, params, state, x, y) for x, y in chunks]).sum(0)
     return as_metrics(problem, totals.tolist(), len(rows.x))
 
 
 def totals_of(
-    problem: Problem, params: torch.Tensor, x: torch.Tensor, y: torch.Tensor
+    problem: Problem, params: torch.Tensor, state: Named, x: torch.Tensor, y: torch.Tensor
 ) -> torch.Tensor:
     """Sums over some rows: of the loss, and of wrong classes or squared errors; float64 [2].
 
     Args:
         params: [P].
+        state: the model's.
         x, y: as in `Rows`.
     """
     loss_part = problem.config.loss
     assert loss_part is not None
-    outputs = problem.config.model.apply(problem.layout.split(params), x, lambda h, site: h)
+    outputs, _ = problem.config.model.apply(
+        problem.layout.split(params), state, x, lambda h, site: h, training=False
+    )
     loss = loss_part.evaluation(outputs, y).double() * len(x)
     if problem.splits.task == "classification":
         missed = (outputs.argmax(1) != y).sum().double()

@@ -54,14 +54,19 @@ class Layout:
         return torch.cat([named[name].reshape(-1) for name in self.shapes])
 
     def is_weight(self, name: str) -> bool:
-        """Whether a parameter is a weight; biases and other vectors are exempt from penalties."""
+        """Whether a parameter is a weight, and not a bias, a gain or another vector."""
         return len(self.shapes[name]) >= 2
 
+    def is_penalised(self, name: str) -> bool:
+        """Whether penalties act on a parameter: weights, but not those whose length means nothing
+        (`WeightNorm`)."""
+        return self.is_weight(name) and not name.endswith(".direction")
+
     def weight_mask(self, like: torch.Tensor) -> torch.Tensor:
-        """1 at weights and 0 elsewhere, [P]."""
+        """1 where penalties act and 0 elsewhere, [P]."""
         return torch.cat(
             [
-                torch.full((size,), float(self.is_weight(name)), dtype=like.dtype)
+                torch.full((size,), float(self.is_penalised(name)), dtype=like.dtype)
                 for name, size in zip(self.shapes, self._sizes, strict=True)
             ]
         ).to(like.device)

@@ -10,6 +10,7 @@ from hpo.errors import InputError, ResourceError
 from hpo.lazy import lazy
 from hpo.train.config import TrainConfig
 from hpo.train.data import Arrays, Splits, load
+from hpo.train.initializers.base import ALL_ZERO
 from hpo.train.layout import Layout
 from hpo.train.losses import default_loss
 from hpo.train.noise import derive
@@ -60,10 +61,19 @@ class Problem:
         """The first parameters [P] of the trial with this seed.
 
         Raises:
-            InputError: they are to come from a file, which does not have them.
+            InputError: they are to come from a file, which does not have them; or all weights of a
+                layer are 0 in the config's precision.
         """
         generator = torch.Generator().manual_seed(derive(seed, "initialization"))
-        named = self.config.initialization.initial(self.layout, generator, self.folder)
+        initialization = self.config.initialization
+        named = initialization.initial(self.config.model, self.layout, generator, self.folder)
+        for name, value in named.items():
+            if self.layout.is_weight(name) and not value.to(self.dtype).any():
+                raise InputError(
+                    f"initialization {initialization.kind}: {ALL_ZERO}, and in "
+                    f"{self.config.precision} those of {name} are",
+                    "give larger first weights, or precision: float64",
+                )
         return self.layout.join(named).to(self.device, self.dtype)
 
 

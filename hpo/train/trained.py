@@ -15,6 +15,9 @@ from hpo.train.layout import Named
 EXAMPLES = 2
 """Rows of example inputs. Of one row an export would take the number of rows for a constant."""
 
+SCALED = ("inputs.", "targets.")
+"""How the names of scaling's tensors begin."""
+
 
 class TrainedModel(torch.nn.Module):
     """A trained network between the scaling of its inputs and that of its targets.
@@ -24,15 +27,19 @@ class TrainedModel(torch.nn.Module):
     Args:
         config: of the trial.
         network: its parameters, by name.
-        scaling: `offset` and `scale` of `inputs` and `targets`, by dotted name.
+        state: the model's, by name.
+        scaling: `offset`, `scale` and maybe `rotation` of `inputs` and `targets`, by dotted name.
         task: of the trial's data.
     """
 
-    def __init__(self, config: TrainConfig, network: Named, scaling: Named, task: str) -> None:
+    def __init__(
+        self, config: TrainConfig, network: Named, state: Named, scaling: Named, task: str
+    ) -> None:
         super().__init__()
         self._model = config.model
         self._unscales = task == "regression"
         self.network = _tree(network)
+        self.state = _tree(state)
         self.scaling = _tree(scaling)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -42,10 +49,17 @@ class TrainedModel(torch.nn.Module):
         Args:
             x: numbers [N, features], or images [N, channels, height, width].
         """
-        network, scaling = (dict(part.named_parameters()) for part in (self.network, self.scaling))
-        scaled = (x.double() - scaling["inputs.offset"]) / scaling["inputs.scale"]
+        network, state, scaling = (
+            dict(part.named_parameters()) for part in (self.network, self.state, self.scaling)
+        )
+        scaled = x.double() - scaling["inputs.offset"]
+        if "inputs.rotation" in scaling:
+            scaled = scaled @ scaling["inputs.rotation"]
+        scaled = scaled / scaling["inputs.scale"]
         dtype = next(iter(network.values())).dtype
-        outputs = self._model.apply(network, scaled.to(dtype), lambda h, site: h)
+        outputs, _ = self._model.apply(
+            network, state, scaled.to(dtype), lambda h, site: h, training=False
+        )
         if self._unscales:
             return outputs * scaling["targets.scale"] + scaling["targets.offset"]
         return outputs
@@ -79,14 +93,23 @@ def trained(config: TrainConfig, weights: Path) -> TrainedModel:
             f"{weights} has weights of another config: {found}, expected {shapes}",
             "take config and weights from one bundle",
         )
-    network = {name: tensors[name] for name in shapes}
-    scaling = {name: tensor for name, tensor in tensors.items() if name not in shapes}
-    return TrainedModel(config, network, scaling, facts["task"]).eval()
+    network = {name: tensors.pop(name) for name in shapes}
+    expected = config.model.init_state(network)
+    scaling = {name: t for name, t in tensors.items() if name.startswith(SCALED)}
+    state = {name: t for name, t in tensors.items() if name not in scaling}
+    if state.keys() != expected.keys():
+        raise InputError(
+            f"{weights} has the state of another config: {sorted(state)}, "
+            f"expected {sorted(expected)}",
+            "take config and weights from one bundle",
+        )
+    return TrainedModel(config, network, state, scaling, facts["task"]).eval()
 
 
 def example(weights: Path) -> np.ndarray:
     """Inputs of the shape that the model of a file takes, float32 [2, ...]: the training split's
     means."""
     tensors, facts = checkpoint.read(weights)
-    shape = (EXAMPLES, *facts["inputs"])
-    return np.broadcast_to(tensors["inputs.offset"].numpy(), shape).astype(np.float32)
+    offset, rotation = tensors["inputs.offset"].numpy(), tensors.get("inputs.rotation")
+    inputs = facts["inputs"] if rotation is None else offset.shape
+    return np.broadcast_to(offset, (EXAMPLES, *inputs)).astype(np.float32)

@@ -59,8 +59,11 @@ def test_a_study_in_packs_comes_to_what_it_comes_to_alone(study, home):
     assert [t.config for t in together.trials] == [t.config for t in alone.trials]
     for ours, theirs in zip(together.trials, alone.trials, strict=True):
         assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-9)
-    assert together.final is not None and alone.final is not None
-    assert together.final.winner.config == alone.final.winner.config
+    assert together.best is not None and alone.best is not None
+    assert together.best.config == alone.best.config
+    assert len(together.runs) == len(alone.runs) == 4
+    for ours, theirs in zip(together.runs, alone.runs, strict=True):
+        assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-9)
 
 
 @pytest.mark.slow

@@ -29,7 +29,7 @@ from hpo.train.parts import families
 from hpo.trainable import Scale
 config = trainer.config_type.model_validate({
     "data": {"kind": "csv", "path": "x.csv", "target": "y", "task": "regression"},
-    "model": {"kind": "cnn"},
+    "model": {"kind": "cnn", "normalization": {"kind": "batch"}},
     "optimizer": {"kind": "adamw"},
     "regularization": {
         "l1": {"strength": 0.1},
@@ -127,6 +127,12 @@ def test_rescale_to_more_workers_keeps_the_rows_of_each() -> None:
     moved = trainer.rescale(tree, Scale(workers=4))
     assert moved.config["batch_lr"]["batch_size"] == 256
     assert moved.assumptions[0].startswith("each of 4 workers takes 64 rows of every step")
+    assert not any("batch norm" in assumption for assumption in moved.assumptions)
+    tree["model"]["normalization"] = {"kind": "batch"}
+    assert any(
+        assumption.startswith("batch norm's means and variances are those of all workers")
+        for assumption in trainer.rescale(tree, Scale(workers=4)).assumptions
+    )
     with pytest.raises(InputError, match="batch size 250 cannot be shared by 4 workers"):
         trainer.rescale(tree, Scale(250, workers=4))
     with pytest.raises(InputError, match="workers must be at least 1"):
@@ -187,6 +193,7 @@ def test_every_part_can_be_listed() -> None:
         "MaxNorm",
     }
     assert len(found["data"]) == 6 and len(found["initialization"]) == 9
+    assert len(found["model"]) == 3 and len(found["normalization"]) == 5
     assert len(found["optimizer"]) == 8 and len(found["schedule"]) == 11
     assert len(found["augmentation"]) == 9
     assert "epochs" not in found

@@ -54,6 +54,9 @@ PARTS: dict[str, dict[str, Any]] = {
         "schedule": {"kind": "warm_restarts", "cycles": 2},
         "early_stopping": {"patience": 1, "at": "cycle_end"},
     },
+    "batch_norm": {"model": {"kind": "mlp", "widths": [7], "normalization": {"kind": "batch"}}},
+    "layer_norm": {"model": {"kind": "mlp", "widths": [7], "normalization": {"kind": "layer"}}},
+    "weight_norm": {"model": {"kind": "mlp", "widths": [7], "normalization": {"kind": "weight"}}},
     "mixup": {"augmentation": {"mixup": {"alpha": 0.5}}},
     "noise": {"augmentation": {"noise": {"sd": 0.2}}},
     "sgd": {"optimizer": {"kind": "sgd", "momentum": 0.9, "nesterov": True}},
@@ -127,6 +130,9 @@ FAMILY = {
     "cosine": "schedule",
     "one_cycle": "schedule",
     "cycle_end": "schedule",
+    "batch_norm": "normalization",
+    "layer_norm": "normalization",
+    "weight_norm": "normalization",
     "early_stopping": "stopping",
     "growing_batch": "schedule",
     "sgd": "optimizer",
@@ -230,7 +236,9 @@ def test_free_lanes_are_filled_with_trials_that_wait(tmp_path: Path) -> None:
         assert together.ended[k] == pytest.approx(result, rel=1e-10, abs=1e-10)
 
 
-@pytest.mark.parametrize("part", ["sgd", "adamw", "growing_batch", "early_stopping"])
+@pytest.mark.parametrize(
+    "part", ["sgd", "adamw", "growing_batch", "early_stopping", "cycle_end", "batch_norm"]
+)
 def test_a_paused_pack_goes_on_as_if_it_had_not_stopped(tmp_path: Path, part: str) -> None:
     cases = lanes_of({**EVERYTHING, **PARTS[part], "checkpoint_seconds": 3600.0})
     whole = fuse(tmp_path / "whole", cases)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from pydantic import ValidationError
+from train_helpers import config
 
+from hpo.errors import InputError
 from hpo.train.initializers import (
     Constant,
     Distribution,
@@ -18,6 +21,7 @@ from hpo.train.initializers import (
     Xavier,
     fans,
 )
+from hpo.train.problem import assemble
 
 DENSE, CONV = (100, 300), (32, 16, 3, 3)
 
@@ -90,10 +94,35 @@ def test_sparse_units_have_just_so_many_inputs(shape: tuple[int, ...], inputs: i
     assert inputs <= 15 or len({tuple(row) for row in (weight != 0).tolist()}) > 1
 
 
-def test_constant_weights_are_not_zero() -> None:
+def test_constant_weights() -> None:
     assert (sample(Constant(value=-0.5)) == -0.5).all()
-    with pytest.raises(ValidationError, match="no gradient through a hidden layer"):
-        Constant(value=0)
+
+
+@pytest.mark.parametrize(
+    ("part", "setting"),
+    [
+        (Constant, "value"),
+        (Kaiming, "gain"),
+        (Normal, "std"),
+        (Orthogonal, "gain"),
+        (Sparse, "std"),
+        (TruncatedNormal, "std"),
+        (Uniform, "bound"),
+        (Xavier, "gain"),
+    ],
+)
+def test_weights_that_are_all_zero_are_refused(part: type[Distribution], setting: str) -> None:
+    for zero in (0, -0.0):
+        with pytest.raises(ValidationError, match="no gradient through a hidden layer"):
+            part(**{setting: zero})
+
+
+def test_weights_that_round_to_zero_are_refused(tmp_path: Path) -> None:
+    tiny = {"kind": "uniform", "bound": 1e-60}
+    with pytest.raises(InputError, match=r"in float32 those of layers\.0\.weight are"):
+        assemble(config(initialization=tiny), tmp_path).initial_params(0)
+    wide = config(initialization=tiny, precision="float64")
+    assert assemble(wide, tmp_path).initial_params(0).any()
 
 
 def test_kaiming_carries_the_variance_through_thirty_relu_layers() -> None:

@@ -5,12 +5,18 @@ import torch
 from torch import nn
 
 from hpo.errors import InputError
-from hpo.train.layout import Layout
-from hpo.train.models import Cnn, Mlp, ModelPart
+from hpo.train.layout import Layout, Named
+from hpo.train.models import Cnn, Mlp, ModelPart, ResNet
 
 
 def same(h: torch.Tensor, site: str) -> torch.Tensor:
     return h
+
+
+def outputs_of(model: ModelPart, params: Named, x: torch.Tensor) -> torch.Tensor:
+    outputs, state = model.apply(params, {}, x, same, training=True)
+    assert state == {}
+    return outputs
 
 
 def test_mlp_equals_stock_torch() -> None:
@@ -20,7 +26,7 @@ def test_mlp_equals_stock_torch() -> None:
     assert shapes["layers.0.weight"] == (7, 12)
     params = dict(zip(shapes, net.parameters(), strict=True))
     x = torch.randn(4, 3, 2, 2)
-    assert torch.equal(model.apply(params, x, same), net(x.flatten(1)))
+    assert torch.equal(outputs_of(model, params, x), net(x.flatten(1)))
 
 
 def test_cnn_equals_stock_torch() -> None:
@@ -39,13 +45,20 @@ def test_cnn_equals_stock_torch() -> None:
     params = dict(zip(shapes, net.parameters(), strict=True))
     assert [tuple(p.shape) for p in params.values()] == list(shapes.values())
     x = torch.randn(5, 1, 8, 8)
-    assert torch.equal(model.apply(params, x, same), net(x))
+    assert torch.equal(outputs_of(model, params, x), net(x))
 
 
 @pytest.mark.parametrize(
-    ("model", "inputs"), [(Mlp(widths=(4, 4)), (6,)), (Cnn(channels=(2, 3)), (1, 8, 8))]
+    ("model", "inputs", "sites"),
+    [
+        (Mlp(widths=(4, 4)), (6,), 2),
+        (Cnn(channels=(2, 3)), (1, 8, 8), 2),
+        (ResNet(channels=(2, 3)), (1, 8, 8), 5),
+    ],
 )
-def test_every_hidden_layer_is_a_site(model: ModelPart, inputs: tuple[int, ...]) -> None:
+def test_every_hidden_layer_is_a_site(
+    model: ModelPart, inputs: tuple[int, ...], sites: int
+) -> None:
     layout = Layout(model.shapes(inputs, 3))
     seen = {}
 
@@ -54,8 +67,10 @@ def test_every_hidden_layer_is_a_site(model: ModelPart, inputs: tuple[int, ...])
         return torch.zeros_like(h)
 
     vector = torch.randn(layout.size)
-    outputs = model.apply(layout.split(vector), torch.randn(2, *inputs), watch)
-    assert len(seen) == 2
+    outputs, _ = model.apply(
+        layout.split(vector), {}, torch.randn(2, *inputs), watch, training=True
+    )
+    assert len(seen) == sites
     assert all((h >= 0).all() for h in seen.values()), "after the activation"
     head = [value for name, value in layout.split(vector).items() if name.endswith("bias")][-1]
     assert torch.equal(outputs, head.expand(2, 3)), "the next layer sees what the hook returned"

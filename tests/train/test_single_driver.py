@@ -46,6 +46,11 @@ def interrupted(case: TrainConfig, run_: Run, stops: tuple[int, ...]) -> dict[st
         ({"kind": "mlp"}, {"kind": "sgd"}, 0.05),
         ({"kind": "cnn"}, {"kind": "sgd", "nesterov": True}, 0.09),
         ({"kind": "mlp", "widths": [64]}, {"kind": "adamw"}, 0.05),
+        ({"kind": "mlp", "normalization": {"kind": "batch"}}, {"kind": "sgd"}, 0.05),
+        ({"kind": "mlp", "normalization": {"kind": "weight"}}, {"kind": "sgd"}, 0.05),
+        ({"kind": "cnn", "normalization": {"kind": "local_response"}}, {"kind": "sgd"}, 0.09),
+        ({"kind": "resnet", "normalization": {"kind": "batch"}}, {"kind": "sgd"}, 0.06),
+        ({"kind": "resnet", "normalization": {"kind": "layer"}}, {"kind": "adamw"}, 0.08),
     ],
 )
 def test_digits_are_learned(
@@ -140,6 +145,29 @@ def test_early_stopping_keeps_the_best_weights(make_run: MakeRun) -> None:
     assert torch.equal(kept, running[start : start + 8])
 
 
+def test_the_best_weights_keep_their_own_running_statistics(make_run: MakeRun) -> None:
+    normalised = {
+        "model": {"kind": "mlp", "widths": [8], "normalization": {"kind": "batch"}},
+        "batch_lr": {"base_lr": 3.0, "batch_size": 64},
+        "schedule": {"kind": "constant"},
+    }
+    trial = make_run()
+    result = run(config(**DIGITS | STOPPING, **normalised), trial.trial())
+    best = int(result["best_epoch"])
+    assert best < result["epochs"]
+    kept = load_file(trial.folder / "ck" / "model.safetensors")
+    running = []
+    for epoch in (best, best + 1):
+        other = make_run(f"until {epoch}", stop_at=epoch)
+        with pytest.raises(TrialStopped):
+            run(config(**DIGITS, epochs=30, **normalised), other.trial())
+        running.append(load_file(other.folder / "ck" / "running.safetensors"))
+    for name in ("layers.0.mean", "layers.0.var"):
+        then, later = (tensors[f"state/model/{name}"] for tensors in running)
+        assert torch.equal(kept[name], then), name
+        assert not torch.equal(kept[name], later), name
+
+
 @pytest.mark.parametrize(
     ("val_loss", "best", "better"),
     [
@@ -161,13 +189,19 @@ def test_what_counts_as_better(val_loss: float, best: float, better: bool) -> No
 # ---- going on after an interruption ----
 
 
+@pytest.mark.parametrize("normalization", ["none", "batch"])
 @pytest.mark.parametrize("optimizer", [{"kind": "sgd"}, {"kind": "adamw"}])
 @pytest.mark.parametrize("stopping", [{}, {"early_stopping": {"patience": 2}}])
 def test_a_resumed_trial_gives_the_same_bits(
-    make_run: MakeRun, optimizer: dict[str, Any], stopping: dict[str, Any]
+    make_run: MakeRun, normalization: str, optimizer: dict[str, Any], stopping: dict[str, Any]
 ) -> None:
     case = config(
-        **EVERYTHING, optimizer=optimizer, epochs=9, batch_lr={"base_lr": 0.5}, **stopping
+        **EVERYTHING,
+        model={"kind": "mlp", "widths": [8], "normalization": {"kind": normalization}},
+        optimizer=optimizer,
+        epochs=9,
+        batch_lr={"base_lr": 0.5},
+        **stopping,
     )
     whole, parts = make_run("whole"), make_run("parts")
     result = run(case, whole.trial())

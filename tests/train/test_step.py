@@ -11,16 +11,16 @@ from hpo.train.drivers.single import value_and_grad
 from hpo.train.lanes import bind, knobs
 from hpo.train.layout import Layout
 from hpo.train.noise import step_keys
-from hpo.train.regularizers.base import Objective
+from hpo.train.normalizations import BatchNorm
 from hpo.train.step import Batch, Knobs, Step
 
 K, STEPS, B = 3, 20, 12
-INPUTS = {"mlp": (6,), "cnn": (1, 8, 8)}
+INPUTS = {"mlp": (6,), "cnn": (1, 8, 8), "resnet": (1, 8, 8)}
 
 
-def grad_and_value(objective: Objective, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    grads, value = torch.func.grad_and_value(objective)(params)
-    return value, grads
+def grad_and_value(objective: Any, params: torch.Tensor) -> tuple[Any, Any, Any]:
+    grads, (value, state) = torch.func.grad_and_value(objective, has_aux=True)(params)
+    return value, grads, state
 
 
 # Values that follow from per-lane values, and so differ between lanes themselves.
@@ -65,7 +65,23 @@ def lane_configs(
 def test_lanes_under_vmap_equal_the_same_trials_alone(
     model: dict[str, Any], optimizer: dict[str, Any], changes: dict[str, Any]
 ) -> None:
-    configs = lane_configs(model, optimizer, changes)
+    assert_lanes_equal_trials_alone(lane_configs(model, optimizer, changes))
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        *(("mlp", kind) for kind in ("batch", "layer", "weight")),
+        *(("cnn", kind) for kind in ("batch", "layer", "weight", "local_response")),
+        *(("resnet", kind) for kind in ("none", "batch", "layer", "weight", "local_response")),
+    ],
+)
+def test_normalised_lanes_under_vmap_equal_the_same_trials_alone(model: str, kind: str) -> None:
+    normalised = {"kind": model, "normalization": {"kind": kind}}
+    assert_lanes_equal_trials_alone(lane_configs(normalised, {"kind": "sgd"}, {}))
+
+
+def assert_lanes_equal_trials_alone(configs: list[TrainConfig]) -> None:
     first = configs[0]
     generator = torch.Generator().manual_seed(0)
     like = torch.empty(0, dtype=torch.float64)
@@ -82,7 +98,7 @@ def test_lanes_under_vmap_equal_the_same_trials_alone(
     assert len(values[0]) >= 15
 
     step = Step(first, layout, like, value_and_grad)
-    alone, alone_losses = [], []
+    alone, alone_losses, alone_states = [], [], []
     for k in range(K):
         lane = Knobs.of(bind(configs[k], values[k]))
         params, state = start[k], step.init_state(start[k], lane)
@@ -90,6 +106,7 @@ def test_lanes_under_vmap_equal_the_same_trials_alone(
             batch = Batch(xs[k, i], ys[k, i], t[i], rates[k, i], keys[k, i])
             params, state, metrics = step(params, state, batch, lane)
         alone.append(params)
+        alone_states.append(state["model"])
         alone_losses.append(metrics["loss"])
 
     mapped = Step(first, layout, like, grad_and_value)
@@ -108,12 +125,18 @@ def test_lanes_under_vmap_equal_the_same_trials_alone(
 
     assert (params - torch.stack(alone)).abs().max() <= 1e-10
     assert (metrics["loss"] - torch.stack(alone_losses)).abs().max() <= 1e-10
+    for name, of_lanes in state["model"].items():
+        of_trials = torch.stack([own[name] for own in alone_states])
+        assert (of_lanes - of_trials).abs().max() <= 1e-10, name
+        assert (of_lanes[0] - of_lanes[1]).abs().max() > 0.01, "the lanes have one state"
+    assert bool(state["model"]) == isinstance(first.model.normalization, BatchNorm)
     assert (params - start).abs().max() > 0.01, "nothing was trained"
     assert (params[0] - params[1]).abs().max() > 0.01, "the lanes do not differ"
 
 
 def test_a_step_writes_into_nothing_it_is_given() -> None:
-    case = lane_configs({"kind": "mlp", "widths": [5]}, {"kind": "adamw"}, COUPLED)[0]
+    model = {"kind": "mlp", "widths": [5], "normalization": {"kind": "batch"}}
+    case = lane_configs(model, {"kind": "adamw"}, COUPLED)[0]
     like = torch.empty(0, dtype=torch.float64)
     layout = Layout(case.model.shapes((6,), 3))
     step = Step(case, layout, like, value_and_grad)
@@ -127,7 +150,7 @@ def test_a_step_writes_into_nothing_it_is_given() -> None:
         step_keys(0, torch.arange(1))[0],
     )
     state = step.init_state(params, lane)
-    before = [x.clone() for x in (params, *batch, *state["optimizer"].values())]
+    given = [params, *batch, *state["optimizer"].values(), *state["model"].values()]
+    before = [x.clone() for x in given]
     step(params, state, batch, lane)
-    after = [params, *batch, *state["optimizer"].values()]
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, given, strict=True))

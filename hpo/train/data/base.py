@@ -47,7 +47,11 @@ class DataPart(Settings):
     """A data set, how it is split, and how its inputs are scaled."""
 
     split: Split = Field(default_factory=Split, description="shares of validation and test")
-    scaling: Scaling = Field("zscore", description="of the inputs, fitted on the training split")
+    scaling: Scaling = Field(
+        "zscore",
+        description="of the inputs, fitted on the training split; pca_whitening is for tables, and "
+        "drops directions of less than 1e-12 times the largest variance",
+    )
 
     @abstractmethod
     def read(self, folder: Path) -> Examples:

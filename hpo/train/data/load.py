@@ -37,7 +37,7 @@ class Splits:
     """A data set ready to train on.
 
     Args:
-        inputs: the shape of one example: (features,) or (channels, height, width).
+        inputs: the shape of one scaled example: (features,) or (channels, height, width).
         outputs: classes, or targets per row.
         scale_inputs, scale_targets: what was done to all x and y; targets are standardised in a
             regression and left alone in a classification.
@@ -164,7 +164,7 @@ def _scaled(raw: _Raw, data: DataPart, refit: bool) -> Splits:
     splits = [Arrays(scale_x(raw.x[rows]), y[rows]) for rows in (train, validation, test)]
     return Splits(
         task=raw.task,
-        inputs=raw.x.shape[1:],
+        inputs=splits[0].x.shape[1:],
         outputs=raw.outputs,
         train=splits[0],
         validation=splits[1],

@@ -57,7 +57,8 @@ def lane_bytes(problem: Problem, lanes: int) -> int:
         params, state, _ = program.step(stack.params, stack.state, batch, stack.values)
         shown = program.shown(params, state, stack.values)
         with torch.no_grad():
-            program.totals(shown, train.x[: CHUNK * size], train.y[: CHUNK * size])
+            rows = train.x[: CHUNK * size], train.y[: CHUNK * size]
+            program.totals(shown, state["model"], *rows)
 
     return (_peak if problem.device.type == "cuda" else _allocated)(work)
 
@@ -74,7 +75,7 @@ def _allocated(work: Callable[[], None]) -> int:
     """All that is allocated on a CPU, freed meanwhile or not: torch does not tell its peak."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    class Counting(TorchDispatchMode):
+    class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         total = 0
 
         def __torch_dispatch__(
@@ -86,9 +87,10 @@ def _allocated(work: Callable[[], None]) -> int:
                 self.total += sum(x.nbytes for x in leaves if isinstance(x, torch.Tensor))
             return found
 
-    with Counting() as counting:
+    counting = Counting()  # type: ignore[no-untyped-call]
+    with counting:
         work()
-    return counting.total
+    return int(counting.total)
 
 
 def _free(device: str) -> int:

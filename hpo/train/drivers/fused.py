@@ -121,7 +121,7 @@ class Lane:
         Args:
             own: its tensors, without the axis of lanes.
         """
-        kept = Kept(own.kept, self._kept_epoch, self._kept_metrics)
+        kept = Kept(own.kept, own.kept_state, self._kept_epoch, self._kept_metrics)
         return Progress(self.epoch, own.params, own.state, self.metrics, kept)
 
 
@@ -192,7 +192,8 @@ class Training:
             return self._program.start(problem.initial_params(lane.trial.seed), values)
         assert progress.kept is not None
         lane.resume(progress)
-        return Stack(progress.params, progress.state, progress.kept.params, values)
+        kept = progress.kept
+        return Stack(progress.params, progress.state, kept.params, kept.state, values)
 
     def _pass(self, lanes: Sequence[Lane], stack: Stack, batch_size: int) -> Stack:
         """An epoch of lanes that have one batch size."""
@@ -214,8 +215,14 @@ class Training:
                 scores = as_metrics(self._problem, own, rows)
                 metrics |= {f"val_{name}": value for name, value in scores.items()}
         keep = [lane.reached(metrics) for lane, metrics in zip(lanes, reached, strict=True)]
-        kept = torch.tensor(keep, device=shown.device)[:, None]
-        return stack._replace(kept=torch.where(kept, shown, stack.kept))
+        kept = torch.tensor(keep, device=shown.device)
+        return stack._replace(
+            kept=_where(kept, shown, stack.kept),
+            kept_state={
+                name: _where(kept, stack.state["model"][name], old)
+                for name, old in stack.kept_state.items()
+            },
+        )
 
     def _report(self, lanes: Sequence[Lane]) -> None:
         """Hands in where trials stand; those that are to end leave the stack."""
@@ -249,3 +256,8 @@ class Training:
         here = self._stack.select([index[lane] for lane in lanes]).to("cpu")
         for k, lane in enumerate(lanes):
             yield lane, here.lane(k)
+
+
+def _where(lanes: torch.Tensor, new: torch.Tensor, old: torch.Tensor) -> torch.Tensor:
+    """The new values of some lanes, bool [K], and the old ones of the others; [K, ...]."""
+    return torch.where(lanes.view(-1, *[1] * (new.dim() - 1)), new, old)

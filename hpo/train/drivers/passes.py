@@ -68,7 +68,7 @@ class Passes(ABC):
         shown: torch.Tensor = self._program.shown(stack.params, stack.state, stack.values)
         return shown
 
-    def totals(self, shown: torch.Tensor, chunk: int) -> torch.Tensor | None:
+    def totals(self, shown: torch.Tensor, stack: Stack, chunk: int) -> torch.Tensor | None:
         """Of parameters [K, P] on the validation split, float64 [K, 2]."""
         if self._validation is None:
             return None
@@ -78,7 +78,9 @@ class Passes(ABC):
             strict=True,
         )
         with torch.no_grad():
-            return torch.stack([self._program.totals(shown, x, y) for x, y in rows]).sum(0)
+            return torch.stack(
+                [self._program.totals(shown, stack.state["model"], x, y) for x, y in rows]
+            ).sum(0)
 
 
 class Eager(Passes):
@@ -93,7 +95,7 @@ class Eager(Passes):
 
     def evaluate(self, stack: Stack, chunk: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         shown = self.shown(stack)
-        return shown, self.totals(shown, chunk)
+        return shown, self.totals(shown, stack, chunk)
 
 
 class Graphed(Passes):
@@ -152,7 +154,7 @@ class _Recorded:
             self._steps()
         if self._last is not None:
             self._last()
-        return self._stack._replace(kept=stack.kept), self._total
+        return self._stack._replace(kept=stack.kept, kept_state=stack.kept_state), self._total
 
     def evaluate(self, stack: Stack, chunk: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         overwrite(self._stack.trained(), stack.trained())
@@ -187,4 +189,4 @@ class _Recorded:
     def _evaluate(self, chunk: int) -> None:
         stack = self._stack
         shown = self._passes.shown(stack)
-        self._shown, self._totals = shown, self._passes.totals(shown, chunk)
+        self._shown, self._totals = shown, self._passes.totals(shown, stack, chunk)

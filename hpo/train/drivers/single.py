@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy
@@ -12,11 +13,11 @@ from hpo.train.epochs import Epochs
 from hpo.train.evaluation import evaluate
 from hpo.train.lanes import bind, knobs
 from hpo.train.noise import step_keys
+from hpo.train.normalizations import ModelState
 from hpo.train.order import orders
 from hpo.train.precision import arithmetic
 from hpo.train.problem import Problem, Rows, assemble
 from hpo.train.progress import Kept, Progress, TrialFiles
-from hpo.train.regularizers.base import Objective
 from hpo.train.step import Batch, Knobs, Step
 from hpo.train.timetable import Timetable
 from hpo.trainable import Trial, TrialStopped
@@ -69,18 +70,20 @@ def run(config: TrainConfig, trial: Trial) -> dict[str, float]:
 def test(config: TrainConfig, trial: Trial) -> dict[str, float]:
     """`test_loss` and `test_error` or `test_rmse` of the weights that a trial has left."""
     problem = assemble(config, trial.folder, trial.refit)
-    params = TrialFiles(trial.checkpoint_dir, problem, trial.seed).model()
+    params, state = TrialFiles(trial.checkpoint_dir, problem, trial.seed).model()
     with arithmetic(config.precision):
-        metrics = evaluate(problem, params, problem.rows(problem.splits.test()))
+        metrics = evaluate(problem, params, state, problem.rows(problem.splits.test()))
     return {f"test_{name}": value for name, value in metrics.items()}
 
 
-def value_and_grad(objective: Objective, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The objective's value [] and gradient [P], by plain autograd."""
+def value_and_grad(
+    objective: Callable[[torch.Tensor], tuple[torch.Tensor, ModelState]], params: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, ModelState]:
+    """The objective's value [], its gradient [P] by plain autograd, and the state it gives."""
     leaf = params.detach().requires_grad_()
-    value = objective(leaf)
+    value, state = objective(leaf)
     (grads,) = torch.autograd.grad(value, leaf)
-    return value.detach(), grads
+    return value.detach(), grads, state
 
 
 class Training:
@@ -130,12 +133,12 @@ class Training:
         shown = self._step.eval_params(params, state, self._knobs)
         reached = {"train_loss": train_loss}
         if self._problem.refit is None:
-            validation = evaluate(self._problem, shown, self._validation)
+            validation = evaluate(self._problem, shown, state["model"], self._validation)
             reached |= {f"val_{name}": value for name, value in validation.items()}
         epoch = progress.epoch + 1
         kept = progress.kept
         if kept is None or self._epochs.keeps(epoch, reached, kept.epoch, kept.metrics):
-            kept = Kept(shown, epoch, reached)
+            kept = Kept(shown, state["model"], epoch, reached)
         return Progress(epoch, params, state, reached, kept)
 
     def _batches(self, epoch: int) -> list[Batch]:

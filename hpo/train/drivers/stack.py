@@ -11,8 +11,8 @@ from hpo.lazy import lazy
 from hpo.train.drivers.compiled import Compiled
 from hpo.train.evaluation import totals_of
 from hpo.train.lanes import bind
+from hpo.train.normalizations import ModelState
 from hpo.train.problem import Problem
-from hpo.train.regularizers.base import Objective
 from hpo.train.step import Batch, Knobs, State, Step
 
 if TYPE_CHECKING:
@@ -33,12 +33,14 @@ class Stack(NamedTuple):
         params: [K, P].
         state: of the optimizer and the regularizers, each tensor [K, ...].
         kept: the weights that each trial would leave now, [K, P].
+        kept_state: the model's state that belongs to them.
         values: the trials' per-lane values, each [K].
     """
 
     params: torch.Tensor
     state: State
     kept: torch.Tensor
+    kept_state: ModelState
     values: Values
 
     def select(self, lanes: Sequence[int]) -> Stack:
@@ -81,6 +83,7 @@ def _each(function: Callable[[list[torch.Tensor]], torch.Tensor], stacks: Sequen
             for part, own in first.state.items()
         },
         function([s.kept for s in stacks]),
+        {name: function([s.kept_state[name] for s in stacks]) for name in first.kept_state},
         {path: function([s.values[path] for s in stacks]) for path in first.values},
     )
 
@@ -108,8 +111,8 @@ class Epoch:
         return [self.t, self.rates, self.keys]
 
     def copy(self) -> Epoch:
-        tables = (table.clone() for table in (self.order, *self.by_step()))
-        return Epoch(*tables, self.batch_size)
+        t, rates, keys = (table.clone() for table in self.by_step())
+        return Epoch(self.order.clone(), t, rates, keys, self.batch_size)
 
 
 def overwrite(old: Sequence[torch.Tensor], new: Sequence[torch.Tensor]) -> None:
@@ -119,10 +122,12 @@ def overwrite(old: Sequence[torch.Tensor], new: Sequence[torch.Tensor]) -> None:
             there.copy_(here)
 
 
-def grad_and_value(objective: Objective, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The objective's value [] and gradient [P], in a way that can be mapped over lanes."""
-    grads, value = torch.func.grad_and_value(objective)(params)
-    return value, grads
+def grad_and_value(
+    objective: Callable[[torch.Tensor], tuple[torch.Tensor, ModelState]], params: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, ModelState]:
+    """An objective's value [], its gradient [P] and the state, in a way that can be mapped."""
+    grads, (value, state) = torch.func.grad_and_value(objective, has_aux=True)(params)
+    return value, grads, state
 
 
 class Program:
@@ -140,7 +145,7 @@ class Program:
         step = torch.func.vmap(self._step)
         self.step = Compiled(step) if problem.config.compile else step
         self.shown = torch.func.vmap(self._shown)
-        self.totals = torch.func.vmap(self._totals, in_dims=(0, None, None))
+        self.totals = torch.func.vmap(self._totals, in_dims=(0, 0, None, None))
 
     def start(self, params: torch.Tensor, values: Values) -> Stack:
         """A trial before its first step, without the axis of lanes.
@@ -150,7 +155,7 @@ class Program:
             values: its per-lane values, each [].
         """
         state = self._single.init_state(params, self._knobs(values))
-        return Stack(params, state, params, values)
+        return Stack(params, state, params, state["model"], values)
 
     def _step(
         self, params: torch.Tensor, state: State, batch: Batch, values: Values

@@ -7,14 +7,21 @@ from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pydantic import field_validator
+
 from hpo.lazy import lazy
 from hpo.train.layout import Layout
 from hpo.train.settings import Settings
 
 if TYPE_CHECKING:
     import torch
+
+    from hpo.train.models import ModelPart
 else:
     torch = lazy("torch")
+
+
+ALL_ZERO = "weights that are all 0 let no gradient through a hidden layer"
 
 
 class InitializerPart(Settings):
@@ -22,11 +29,12 @@ class InitializerPart(Settings):
 
     @abstractmethod
     def initial(
-        self, layout: Layout, generator: torch.Generator, folder: Path
+        self, model: ModelPart, layout: Layout, generator: torch.Generator, folder: Path
     ) -> dict[str, torch.Tensor]:
         """All parameters by name, float64 on the CPU: every device and precision starts alike.
 
         Args:
+            model: what has these parameters.
             generator: what is random is drawn from it, in the order of the layout.
             folder: where relative paths count from.
 
@@ -34,7 +42,7 @@ class InitializerPart(Settings):
             InputError: see `check`.
         """
 
-    def check(self, layout: Layout, folder: Path) -> None:
+    def check(self, model: ModelPart, layout: Layout, folder: Path) -> None:
         """Whether `initial` will do, found out without drawing anything.
 
         Raises:
@@ -43,7 +51,17 @@ class InitializerPart(Settings):
 
 
 class Distribution(InitializerPart):
-    """Draws each weight from a distribution; biases start at 0."""
+    """Draws each weight from a distribution; biases start at 0.
+
+    A setting that would make all weights 0 is refused.
+    """
+
+    @field_validator("value", "std", "bound", "gain", mode="before", check_fields=False)
+    @classmethod
+    def _not_zero(cls, value: object) -> object:
+        if value == 0:
+            raise ValueError(f"{ALL_ZERO}; give another value")
+        return value
 
     @abstractmethod
     def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
@@ -54,14 +72,15 @@ class Distribution(InitializerPart):
         """
 
     def initial(
-        self, layout: Layout, generator: torch.Generator, folder: Path
+        self, model: ModelPart, layout: Layout, generator: torch.Generator, folder: Path
     ) -> dict[str, torch.Tensor]:
-        return {
+        drawn = {
             name: self.sample(shape, generator)
             if layout.is_weight(name)
             else torch.zeros(shape, dtype=torch.float64)
             for name, shape in layout.shapes.items()
         }
+        return dict(model.init_params(drawn))
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:

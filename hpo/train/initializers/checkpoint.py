@@ -18,6 +18,8 @@ from hpo.train.layout import Layout
 if TYPE_CHECKING:
     import torch
 
+    from hpo.train.models import ModelPart
+
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -25,8 +27,9 @@ class Checkpoint(InitializerPart):
     """Weights that were trained before, by name, from the `model.safetensors` of a trial or another
     safetensors file.
 
-    The file must have every parameter of the model, in its shape, and no other; scalings that a
-    trial has left beside its own are passed over, since the data of this one has its own.
+    The file must have every parameter of the model, in its shape, and no other; scalings and
+    running statistics that a trial has left beside its own are passed over, since the data of this
+    one has its own.
     """
 
     reference: ClassVar[str] = "Yosinski et al. 2014, arXiv:1411.1792 (how layers transfer)"
@@ -44,16 +47,16 @@ class Checkpoint(InitializerPart):
     )
 
     def initial(
-        self, layout: Layout, generator: torch.Generator, folder: Path
+        self, model: ModelPart, layout: Layout, generator: torch.Generator, folder: Path
     ) -> dict[str, torch.Tensor]:
-        taken = self._read(layout, folder)
+        taken = self._read(model, layout, folder)
         drawn = {name: shape for name, shape in layout.shapes.items() if name not in taken}
-        return taken | self.otherwise.initial(Layout(drawn), generator, folder)
+        return taken | self.otherwise.initial(model, Layout(drawn), generator, folder)
 
-    def check(self, layout: Layout, folder: Path) -> None:
-        self._read(layout, folder)
+    def check(self, model: ModelPart, layout: Layout, folder: Path) -> None:
+        self._read(model, layout, folder)
 
-    def _read(self, layout: Layout, folder: Path) -> dict[str, torch.Tensor]:
+    def _read(self, model: ModelPart, layout: Layout, folder: Path) -> dict[str, torch.Tensor]:
         """The parameters that are taken from the file, float64."""
         file = find_file(self.path, folder)
         if self.sha256 is not None and (digest := _digest(file)) != self.sha256:
@@ -62,8 +65,9 @@ class Checkpoint(InitializerPart):
                 "put the file back as it was, or give its new digest",
             )
         found, expected = checkpoint.read_tensors(file), dict(layout.shapes)
+        state = model.init_state(found)
         for name in found.keys() - layout.shapes.keys():
-            if name.startswith(checkpoint.SCALINGS):
+            if name.startswith(checkpoint.SCALINGS) or name in state:
                 del found[name]
         if self.head == "random":
             for each in (found, expected):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from hpo.lazy import lazy
 from hpo.train.initializers.base import Distribution
@@ -55,16 +55,6 @@ class Constant(Distribution):
 
     kind: Literal["constant"] = "constant"
     value: Annotated[float, PerLane()] = Field(ge=-10, le=10, description="of every weight, not 0")
-
-    @field_validator("value")
-    @classmethod
-    def _not_zero(cls, value: float) -> float:
-        if value == 0:
-            raise ValueError(
-                "weights that are all 0 let no gradient through a hidden layer; give another value,"
-                " or use kind kaiming, xavier or orthogonal"
-            )
-        return value
 
     def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
         return torch.full(shape, self.value, dtype=torch.float64)

@@ -9,7 +9,8 @@ from pydantic import Field
 from hpo.train.models.base import ModelPart
 from hpo.train.models.cnn import Cnn
 from hpo.train.models.mlp import Mlp
+from hpo.train.models.resnet import ResNet
 
-__all__ = ["Cnn", "Mlp", "Model", "ModelPart"]
+__all__ = ["Cnn", "Mlp", "Model", "ModelPart", "ResNet"]
 
-Model = Annotated[Mlp | Cnn, Field(discriminator="kind")]
+Model = Annotated[Mlp | Cnn | ResNet, Field(discriminator="kind")]

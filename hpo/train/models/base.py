@@ -1,4 +1,4 @@
-"""What a model is: parameter shapes, and a pure function of parameters and inputs."""
+"""What a model is: parameter shapes, and a pure function of parameters, state and inputs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from pydantic import Field
+
+from hpo.errors import InputError
 from hpo.lazy import lazy
 from hpo.train.layout import Named
+from hpo.train.normalizations import ModelState, NoNormalization, Normalization
 from hpo.train.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,7 +32,12 @@ def activation(name: Activation) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 class ModelPart(Settings):
-    """The architecture. A layer's parameters are `<layer>.weight` and `<layer>.bias`."""
+    """The architecture. A layer's parameters are `<layer>.weight` and `<layer>.bias`, or those of
+    its normalization."""
+
+    normalization: Normalization = Field(
+        default_factory=NoNormalization, description="of activations or weights, in hidden layers"
+    )
 
     @abstractmethod
     def shapes(self, inputs: tuple[int, ...], outputs: int) -> dict[str, tuple[int, ...]]:
@@ -42,6 +51,45 @@ class ModelPart(Settings):
             InputError: examples of this shape do not fit the model.
         """
 
+    def init_params(self, params: Named) -> Named:
+        """The first parameters, given drawn weights and zeros for all else."""
+        return self.normalization.init_params(params)
+
+    def init_state(self, params: Named) -> ModelState:
+        """What the model keeps from step to step and is not trained, before the first step."""
+        return self.normalization.init_state(params)
+
     @abstractmethod
-    def apply(self, params: Named, x: torch.Tensor, on_hidden: OnHidden) -> torch.Tensor:
-        """The outputs [B, outputs] for inputs [B, ...]."""
+    def apply(
+        self, params: Named, state: Named, x: torch.Tensor, on_hidden: OnHidden, training: bool
+    ) -> tuple[torch.Tensor, ModelState]:
+        """The outputs [B, outputs] for inputs [B, ...], and the state after them.
+
+        Evaluation leaves the state as it is.
+
+        Args:
+            state: as `init_state` or the training step before returned it.
+        """
+
+
+def image_shape(kind: str, inputs: tuple[int, ...], halvings: int) -> tuple[int, int, int]:
+    """Channels, height and width of images that a model halves so many times.
+
+    Raises:
+        InputError: examples of this shape are no images, or too small ones.
+    """
+    if len(inputs) != 3:
+        raise InputError(
+            f"model {kind} needs images (channels, height, width), got examples of shape {inputs}",
+            "use model kind mlp, or give x as images: [N, height, width] or "
+            "[N, channels, height, width]",
+        )
+    planes, height, width = inputs
+    allowed = min(height, width).bit_length() - 1
+    if halvings > allowed:
+        raise InputError(
+            f"model {kind} halves images {halvings} times, images of {height}x{width} pixels allow "
+            f"{allowed}",
+            f"leave out {halvings - allowed} of model.channels",
+        )
+    return planes, height, width

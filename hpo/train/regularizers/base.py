@@ -33,7 +33,7 @@ class Context:
         lr: the learning rate of this step, [].
         noise: the step's randomness, the same however often a hook asks for it.
         layout: names and shapes of the parameter vector.
-        weights: 1 at weights and 0 at biases and other vectors, [P].
+        weights: 1 at weights and 0 at biases, gains and all else that penalties leave alone, [P].
     """
 
     t: torch.Tensor
@@ -73,6 +73,7 @@ class Regularizer(Settings):
         """Replaces the way gradients are computed, for methods that take more than one.
 
         The hooks from `on_params` to `penalty` run inside it, as often as it asks for a gradient.
+        What a model keeps beside its parameters is what the last gradient left; all start alike.
         """
         return gradient
 
