@@ -26,6 +26,16 @@ def test_label_smoothing_equals_torch(smoothing: float) -> None:
         assert found.item() == pytest.approx(expected.item(), rel=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_without_smoothing_it_is_torchs(dtype: torch.dtype) -> None:
+    logits = LOGITS.to(dtype, copy=True).requires_grad_()
+    for targets in (CLASSES, torch.softmax(LOGITS.to(dtype).flip(0), 1)):
+        values = CrossEntropy().training(logits, targets), F.cross_entropy(logits, targets)
+        assert values[0].item() == pytest.approx(values[1].item(), rel=1e-6)
+        found, expected = (torch.autograd.grad(value, logits)[0] for value in values)
+        torch.testing.assert_close(found, expected)
+
+
 def test_the_textbook_convention_is_another_strength() -> None:
     eps, classes = 0.1, 4
     found = smoothed_cross_entropy(LOGITS, CLASSES, eps * classes / (classes - 1))

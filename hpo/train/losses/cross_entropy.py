@@ -17,6 +17,16 @@ else:
     F = lazy("torch.nn.functional")
 
 
+def cross_entropy(log_p: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy averaged over the batch; `log_p` [B, K], and targets as below.
+
+    Gathered by hand: mapped over lanes, torch's own runs in Python and takes half a millisecond.
+    """
+    if targets.is_floating_point():
+        return -(targets * log_p).sum(1).mean()
+    return -log_p.gather(1, targets[:, None]).mean()
+
+
 def smoothed_cross_entropy(
     logits: torch.Tensor, targets: torch.Tensor, smoothing: torch.Tensor | float
 ) -> torch.Tensor:
@@ -31,9 +41,7 @@ def smoothed_cross_entropy(
         smoothing: in [0, 1].
     """
     log_p = F.log_softmax(logits, dim=1)
-    soft = targets.is_floating_point()
-    nll = -(targets * log_p).sum(1).mean() if soft else F.nll_loss(log_p, targets)
-    return torch.lerp(nll, -log_p.mean(), smoothing)
+    return torch.lerp(cross_entropy(log_p, targets), -log_p.mean(), smoothing)
 
 
 class CrossEntropy(LossPart):
@@ -53,4 +61,4 @@ class CrossEntropy(LossPart):
         return self.evaluation(outputs, targets)
 
     def evaluation(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return F.cross_entropy(outputs, targets)
+        return cross_entropy(F.log_softmax(outputs, dim=1), targets)
