@@ -34,6 +34,7 @@ bench: install
 	$(BIN)/python benchmarks/submit.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/regret.py
+	$(BIN)/python benchmarks/time_to_target.py
 
 # Every fault ten times, at some ten minutes each time round on two cores. TIMES=2 for less.
 TIMES ?= 10

@@ -1,9 +1,10 @@
-"""The benchmark of the samplers: what its functions promise, and that it runs."""
+"""Benchmarks: what the functions for the samplers promise, and that they run."""
 
 from __future__ import annotations
 
 import importlib
 import math
+import os
 import random
 import re
 import subprocess
@@ -84,3 +85,24 @@ def test_the_benchmark_compares_every_sampler_on_every_function():
     assert rows == [(function, sampler) for function in BEST for sampler in samplers]
     rows = re.findall(r"^\| (\S+) \| (\S+) \| \d+ \(\d", diverged, re.M)
     assert rows == [("diverging-5", sampler) for sampler in samplers]
+
+
+def test_the_benchmark_of_a_whole_search_runs_every_side():
+    done = subprocess.run(
+        [sys.executable, "benchmarks/time_to_target.py", "--quick"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "4 trials, up to 2 epochs each, 2 workers" in done.stdout and "n = 1" in done.stdout
+    figure = r"\d+\.\d \(\d+\.\d to \d+\.\d\)"
+    for side in ("hpo, packs", "hpo, alone", "stock"):
+        (row,) = re.findall(rf"^│ +{side} │(.*)│$", done.stdout, re.M)
+        cells = [cell.strip() for cell in row.split("│")]
+        assert all(re.fullmatch(figure, cells[i]) for i in (0, 2, 3)), row
+        assert re.fullmatch(figure, cells[1]) or (cells[1] == "never" and side != "stock")
+        assert cells[5] == "8 (8 to 8)", "no trial ends before its second epoch"
+    for line in ("stock / hpo, packs: ", "data: ", "Ray's own start", "CPUs, Python"):
+        assert line in done.stdout
