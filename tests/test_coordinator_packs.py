@@ -48,17 +48,17 @@ def numbers(specs):
     return [spec.number for spec in specs]
 
 
-def test_a_pack_has_what_fits_and_the_rest_waits_for_others(open_study):
+def test_packs_have_what_fits_and_nothing_is_passed_over(open_study):
     coordinator = open_study(sampler="random")
-    first = coordinator.next_trial("a")
-    pack = [first, *coordinator.more("a", first.number, 3)]
-    assert len(pack) == 4 and len(groups(pack)) == 1 and len({s.lease for s in pack}) == 4
-    other = coordinator.next_trial("b")
-    beside = [other, *coordinator.more("b", other.number, 3)]
-    assert groups(beside) != groups(pack) and not set(numbers(beside)) & set(numbers(pack))
-    assert sorted(numbers(pack) + numbers(beside))[: len(pack)] != numbers(pack)
-    trials = coordinator.changes(0)[1]
-    assert [t.number for t in trials] == list(range(len(trials))), "none was passed over"
+    packs = []
+    for worker in "abcdefgh":
+        if first := coordinator.next_trial(worker):
+            packs.append([first, *coordinator.more(worker, first.number, 3)])
+    assert all(len(groups(pack)) == 1 for pack in packs)
+    assert sorted(n for pack in packs for n in numbers(pack)) == list(range(12))
+    assert {group for pack in packs for group in groups(pack)} == {0, 1}
+    assert len(packs[0]) == 4
+    assert any(numbers(p) != list(range(p[0].number, p[-1].number + 1)) for p in packs), "waited"
 
 
 def test_what_a_pack_draws_is_what_is_drawn_without_one(open_study, home):

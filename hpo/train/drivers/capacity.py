@@ -38,7 +38,8 @@ def room(config: TrainConfig, folder: Path, share: float) -> int:
     with arithmetic(config.precision):
         one, two = (lane_bytes(problem, lanes) for lanes in (1, 2))
     free = MARGIN * share * _free(problem.device.type)
-    return max(1, min(MOST[problem.device.type], int(free // max(two - one, 1))))
+    lanes = min(MOST[problem.device.type], int(free // max(two - one, 1)))
+    return max(1, lanes // config.repeats)
 
 
 def lane_bytes(problem: Problem, lanes: int) -> int:
