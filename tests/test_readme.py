@@ -61,7 +61,8 @@ def test_packs_are_set_as_shown(tmp_path):
     (setting,) = (text for text in blocks("yaml") if text.startswith("resources:"))
     file = tmp_path / "packs.yaml"
     for pack, expected in (("auto", "auto"), ("off", "off"), ("8", 8)):
-        file.write_text(blocks("yaml")[0] + setting.replace("pack: auto", f"pack: {pack}"))
+        written = setting.replace("pack: auto", f"pack: {pack}").strip()
+        file.write_text(re.sub("^resources:.*$", written, blocks("yaml")[0], flags=re.MULTILINE))
         assert studyfile.load(file).file.resources.pack == expected
 
 
