@@ -105,16 +105,18 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
         )
     for name, part in config.augmentation.parts().items():
         part.check(name, splits.inputs)
-    layout = Layout(config.model.shapes(splits.inputs, splits.outputs))
-    config = config.model_copy(update={"loss": loss})
+    model = config.model.bound(folder, splits.inputs, splits.outputs)
+    layout = Layout(model.shapes(splits.inputs, splits.outputs))
+    config = config.model_copy(update={"loss": loss, "model": model})
     dtype = dtype_of(config.precision)
     return Problem(config, splits, layout, device, dtype, folder, refit)
 
 
 def alike(config: TrainConfig, problem: Problem) -> Problem:
     """The problem of another config of the same fusion key, on the same data."""
-    loss = config.loss or problem.config.loss
-    return replace(problem, config=config.model_copy(update={"loss": loss}))
+    model = config.model.bound(problem.folder, problem.splits.inputs, problem.splits.outputs)
+    known = {"loss": config.loss or problem.config.loss, "model": model}
+    return replace(problem, config=config.model_copy(update=known))
 
 
 def _check_growth(config: TrainConfig, rows: int) -> None:

@@ -11,6 +11,7 @@ from hpo.errors import InputError
 from hpo.train import checkpoint
 from hpo.train.config import TrainConfig
 from hpo.train.layout import Named
+from hpo.train.models import ModelPart
 
 EXAMPLES = 2
 """Rows of example inputs. Of one row an export would take the number of rows for a constant."""
@@ -25,7 +26,7 @@ class TrainedModel(torch.nn.Module):
     Scaling is done in float64, as it is before training, whatever precision the network has.
 
     Args:
-        config: of the trial.
+        model: bound to the trial's data.
         network: its parameters, by name.
         state: the model's, by name.
         scaling: `offset`, `scale` and maybe `rotation` of `inputs` and `targets`, by dotted name.
@@ -33,10 +34,10 @@ class TrainedModel(torch.nn.Module):
     """
 
     def __init__(
-        self, config: TrainConfig, network: Named, state: Named, scaling: Named, task: str
+        self, model: ModelPart, network: Named, state: Named, scaling: Named, task: str
     ) -> None:
         super().__init__()
-        self._model = config.model
+        self._model = model
         self._unscales = task == "regression"
         self.network = _tree(network)
         self.state = _tree(state)
@@ -79,14 +80,16 @@ def _tree(tensors: Named) -> torch.nn.Module:
     return root
 
 
-def trained(config: TrainConfig, weights: Path) -> TrainedModel:
+def trained(config: TrainConfig, weights: Path, folder: Path) -> TrainedModel:
     """The model of a file that a trial has left, on the CPU, in evaluation mode.
 
     Raises:
         InputError: the file is of a trial with another config.
     """
     tensors, facts = checkpoint.read(weights)
-    shapes = config.model.shapes(tuple(facts["inputs"]), facts["outputs"])
+    inputs, outputs = tuple(facts["inputs"]), facts["outputs"]
+    model = config.model.bound(folder, inputs, outputs)
+    shapes = model.shapes(inputs, outputs)
     found = {name: tuple(t.shape) for name, t in tensors.items() if name in shapes}
     if found != shapes:
         raise InputError(
@@ -94,7 +97,7 @@ def trained(config: TrainConfig, weights: Path) -> TrainedModel:
             "take config and weights from one bundle",
         )
     network = {name: tensors.pop(name) for name in shapes}
-    expected = config.model.init_state(network)
+    expected = model.init_state(network)
     scaling = {name: t for name, t in tensors.items() if name.startswith(SCALED)}
     state = {name: t for name, t in tensors.items() if name not in scaling}
     if state.keys() != expected.keys():
@@ -103,7 +106,7 @@ def trained(config: TrainConfig, weights: Path) -> TrainedModel:
             f"expected {sorted(expected)}",
             "take config and weights from one bundle",
         )
-    return TrainedModel(config, network, state, scaling, facts["task"]).eval()
+    return TrainedModel(model, network, state, scaling, facts["task"]).eval()
 
 
 def example(weights: Path) -> np.ndarray:

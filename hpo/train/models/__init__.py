@@ -8,9 +8,10 @@ from pydantic import Field
 
 from hpo.train.models.base import ModelPart
 from hpo.train.models.cnn import Cnn
+from hpo.train.models.custom import Custom
 from hpo.train.models.mlp import Mlp
 from hpo.train.models.resnet import ResNet
 
-__all__ = ["Cnn", "Mlp", "Model", "ModelPart", "ResNet"]
+__all__ = ["Cnn", "Custom", "Mlp", "Model", "ModelPart", "ResNet"]
 
-Model = Annotated[Mlp | Cnn | ResNet, Field(discriminator="kind")]
+Model = Annotated[Mlp | Cnn | ResNet | Custom, Field(discriminator="kind")]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -33,11 +34,28 @@ def activation(name: Activation) -> Callable[[torch.Tensor], torch.Tensor]:
 
 class ModelPart(Settings):
     """The architecture. A layer's parameters are `<layer>.weight` and `<layer>.bias`, or those of
-    its normalization."""
+    its normalization.
+
+    Attributes:
+        trusted: whether it is known to come to the same for many trials at once.
+    """
+
+    trusted: ClassVar[bool] = True
 
     normalization: Normalization = Field(
         default_factory=NoNormalization, description="of activations or weights, in hidden layers"
     )
+
+    def bound(self, folder: Path, inputs: tuple[int, ...], outputs: int) -> Self:
+        """The model for these examples; what is not known from the settings is found out here.
+
+        Args:
+            folder: where code of the user is looked up first.
+
+        Raises:
+            InputError: it cannot be built.
+        """
+        return self
 
     @abstractmethod
     def shapes(self, inputs: tuple[int, ...], outputs: int) -> dict[str, tuple[int, ...]]:
