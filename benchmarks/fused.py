@@ -98,6 +98,9 @@ class Endless(Pack):
     def end(self, trial: Trial, result: Mapping[str, float] | None = None) -> None:
         raise AssertionError("nothing is to end here")
 
+    def fail(self, trial: Trial, error: Exception) -> None:
+        raise error
+
     def more(self, room: int) -> Sequence[Member]:
         return []
 
