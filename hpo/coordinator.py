@@ -57,7 +57,8 @@ SPENT_SECONDS = 60.0
 """Between two notes of what was spent, while trials run."""
 
 DRAWS_A_LANE = 4
-"""At most so many trials are drawn for each that a pack has room for: most may not fit."""
+"""At most so many trials are drawn for each that a pack has room for: most may not fit. Where the
+study learns from results, no more wait than a pack has lanes."""
 
 AHEAD_PART, AHEAD_LEAST = 4, 8
 """Packs of a study that learns from its results may hold a quarter of its trials, or so many: what
@@ -113,6 +114,7 @@ class Coordinator:
         self._widest: int | None = None
         self._fusion_keys: dict[int, str | None] = {}
         self._alone: set[int] = set()
+        self._misfits = 1 if self._stage.learns else DRAWS_A_LANE
         self._ahead: float = math.inf
         if self._stage.learns and file.resources.pack == "auto":
             self._ahead = max(AHEAD_LEAST, (self._stage.total or 0) // AHEAD_PART)
@@ -147,7 +149,7 @@ class Coordinator:
                 except Exception as error:
                     self._draw_failed(error)
                     return None
-                if drawn is None or not self._open(drawn):
+                if drawn is None or not self._open(drawn, self._assignments.busy + 1):
                     return None
 
     def more(self, worker: str, held: Sequence[int], room: int) -> list[TrialSpec]:
@@ -170,7 +172,7 @@ class Coordinator:
                 except Exception as error:
                     self._draw_failed(error)
                     break
-                if drawn is None or not self._open(drawn):
+                if drawn is None or not self._open(drawn, self._assignments.busy):
                     break
         return found
 
@@ -344,6 +346,7 @@ class Coordinator:
             if self._overtime(number) > OVERTIME_SECONDS:
                 self._assignments.condemn(worker_of(lease))
                 self._close(number, TIMED_OUT, [])
+                self._take_back(worker_of(lease))  # those beside it, which are not to blame
         self._assignments.end_claims()
         self._look_at_budget()
         return self._assignments.condemned
@@ -458,8 +461,10 @@ class Coordinator:
             return [], None
         fit = [n for n in self._assignments.waiting if self._fusion_key(n) in keys][:room]
         specs = [self._lease_to(worker, number) for number in fit]
-        ahead = self._assignments.held + len(self._assignments.waiting)
-        full = len(specs) == room or ahead >= self._ahead
+        waiting = len(self._assignments.waiting)
+        crowded = waiting >= self._misfits * (len(held) + room)
+        ahead = self._assignments.held + waiting >= self._ahead
+        full = len(specs) == room or crowded or ahead
         return specs, None if full or not self._may_ask() else self._draws.next()
 
     def _fusion_key(self, number: int) -> str | None:
@@ -476,11 +481,15 @@ class Coordinator:
 
     @locked
     @writes(otherwise=False)
-    def _open(self, drawn: Proposal) -> bool:
-        """Opens the trial that was drawn; it waits for whoever asks next."""
+    def _open(self, drawn: Proposal, workers: int) -> bool:
+        """Opens the trial that was drawn; it waits for whoever asks next.
+
+        Args:
+            workers: at work, whoever this is drawn for included.
+        """
         if self._over():
             return False
-        trial = self._draws.open(drawn, workers=self._assignments.held + 1)
+        trial = self._draws.open(drawn, workers)
         self._note(trial)
         same = self._results.get(canonical(trial.config))
         if same is None:

@@ -134,3 +134,53 @@ def test_a_stopping_study_fills_no_lanes(open_study):
     first = coordinator.next_trial("a")
     coordinator.stop()
     assert coordinator.more("a", [first.number], 5) == []
+
+
+def test_a_study_that_learns_is_not_drawn_ahead_of_its_results(open_study):
+    """Of what fits nowhere yet no more waits than a pack has lanes."""
+    coordinator = open_study(trials=72, groups=range(8), pack=4, sampler="tpe")
+    held = [coordinator.next_trial("a")]
+    for _ in range(6):
+        held += coordinator.more("a", numbers(held), 4 - len(held))
+        opened = len(coordinator.changes(0)[1])
+        ended = held.pop(0)
+        assert opened - ended.number <= 4 + 4 + 8
+        coordinator.finish(ended.number, ended.lease, Outcome(State.COMPLETE, {"loss": 0.5}))
+        if not held:
+            held = [coordinator.next_trial("a")]
+    assert len(coordinator.changes(0)[1]) <= 6 + 4 + 4
+
+
+def test_who_trains_beside_an_overdue_trial_is_not_to_blame(open_study, monkeypatch):
+    coordinator = open_study(groups=(0,), trials=4)
+    monkeypatch.setattr(coordinators, "OVERTIME_SECONDS", 0.0)
+    first = coordinator.next_trial("a")
+    (second,) = coordinator.more("a", [first.number], 1)
+    monkeypatch.setattr(
+        coordinator, "_overtime", lambda number: 1.0 if number == first.number else -1.0
+    )
+    assert coordinator.overdue(["a"]) == ("a",)
+    coordinator.worker_ended("a", died=True)
+    again = coordinator.next_trial("b")
+    assert again.number == second.number
+    assert coordinator.more("b", [again.number], 1), "it may train beside others again"
+
+
+def test_what_a_worker_has_not_heard_of_goes_back(open_study):
+    coordinator = open_study(groups=(0,), trials=6)
+    first = coordinator.next_trial("a")
+    lost = coordinator.more("a", [first.number], 2)  # the answer does not arrive
+    again = coordinator.more("a", [first.number], 2)
+    assert numbers(again) == numbers(lost) and again[0].lease != lost[0].lease
+
+
+def test_what_is_given_back_runs_alone_or_not(open_study):
+    coordinator = open_study(groups=(0,), trials=6)
+    first = coordinator.next_trial("a")
+    pack = [first, *coordinator.more("a", [first.number], 2)]
+    coordinator.give_back("a", numbers(pack[1:]), alone=False)
+    coordinator.give_back("a", [first.number], alone=True)
+    one = coordinator.next_trial("b")
+    assert numbers([one, *coordinator.more("b", [one.number], 1)]) == numbers(pack[1:])
+    alone = coordinator.next_trial("c")
+    assert alone.number == first.number and coordinator.more("c", [alone.number], 3) == []
