@@ -45,7 +45,7 @@ class TrainConfig(Settings):
     dropout: Dropout = Field(default_factory=Dropout, description="noise on activations")
     initialization: Initializer = Field(default_factory=Kaiming, description="first weights")
     loss: Loss | None = Field(
-        None, description="default: cross_entropy for classes, mse for numbers"
+        None, description="default: cross_entropy for classes and characters, mse for numbers"
     )
     clipping: Clipping = Field(default_factory=Clipping, description="bounds on the gradient")
     early_stopping: EarlyStopping | None = Field(
@@ -129,7 +129,8 @@ class TrainConfig(Settings):
 
     def task(self) -> Task | None:
         """What the targets are, if that is known without reading the data."""
-        return self.loss.task if self.loss else self.data.known_task()
+        known = self.data.known_task()
+        return known or (self.loss.task if self.loss else None)
 
     def regularizers(self) -> dict[str, Regularizer]:
         """All regularizers present, by name, in the order in which hooks call them.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy
@@ -24,10 +24,12 @@ class Layout:
 
     Args:
         shapes: of the parameters, by name, in order.
+        exempt: names of matrices that penalties leave alone.
     """
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], exempt: Collection[str] = ()) -> None:
         self.shapes = dict(shapes)
+        self._exempt = frozenset(exempt)
         self._sizes = [math.prod(shape) for shape in self.shapes.values()]
         self.size = sum(self._sizes)
 
@@ -44,8 +46,9 @@ class Layout:
         return torch.cat([named[name].reshape(-1) for name in self.shapes])
 
     def is_weight(self, name: str) -> bool:
-        """Whether a parameter is a weight; biases and other vectors are exempt from penalties."""
-        return len(self.shapes[name]) >= 2
+        """Whether penalties touch a parameter: biases, gains and other vectors are exempt, and so
+        are embeddings and the like."""
+        return len(self.shapes[name]) >= 2 and name not in self._exempt
 
     def weight_mask(self, like: torch.Tensor) -> torch.Tensor:
         """1 at weights and 0 elsewhere, [P]."""

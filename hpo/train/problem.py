@@ -12,7 +12,9 @@ from hpo.train.config import TrainConfig
 from hpo.train.data import Arrays, Splits, load
 from hpo.train.layout import Layout
 from hpo.train.losses import default_loss
+from hpo.train.models import kinds_for
 from hpo.train.noise import derive
+from hpo.train.task import LIKE
 
 if TYPE_CHECKING:
     import torch
@@ -21,7 +23,7 @@ else:
 
 
 class Rows(NamedTuple):
-    """A split on the device: inputs [N, ...], targets int64 [N] or numbers [N, D]."""
+    """A split on the device, as in `Arrays`."""
 
     x: torch.Tensor
     y: torch.Tensor
@@ -44,21 +46,28 @@ class Problem:
     refit: int | None = None
 
     def rows(self, arrays: Arrays) -> Rows:
-        """A split on the device, in the config's precision."""
-        x = torch.from_numpy(arrays.x).to(self.device, self.dtype)
-        y = torch.from_numpy(arrays.y).to(self.device)
-        return Rows(x, y if self.splits.task == "classification" else y.to(self.dtype))
+        """A split on the device, numbers in the config's precision."""
+        x, y = (torch.from_numpy(array).to(self.device) for array in (arrays.x, arrays.y))
+        return Rows(
+            x.to(self.dtype) if x.is_floating_point() else x,
+            y.to(self.dtype) if y.is_floating_point() else y,
+        )
 
     def initial_params(self, seed: int) -> torch.Tensor:
-        """The first parameters [P] of the trial with this seed; biases are 0."""
+        """The first parameters [P] of the trial with this seed."""
         generator = torch.Generator().manual_seed(derive(seed, "initialization"))
         named = {
-            name: self.config.initialization.sample(shape, generator)
-            if self.layout.is_weight(name)
-            else torch.zeros(shape, dtype=torch.float64)
-            for name, shape in self.layout.shapes.items()
+            name: self._first(name, shape, generator) for name, shape in self.layout.shapes.items()
         }
         return self.layout.join(named).to(self.device, self.dtype)
+
+    def _first(self, name: str, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
+        known = self.config.model.initial(name, shape)
+        if known is not None:
+            return known
+        if len(shape) < 2:
+            return torch.zeros(shape, dtype=torch.float64)
+        return self.config.initialization.sample(shape, generator)
 
 
 def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Problem:
@@ -79,16 +88,31 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
     splits = load(config.data, folder, refit is not None)
     _check_growth(config, len(splits.train.x))
     loss = config.loss or default_loss(splits.task)
-    if loss.task != splits.task:
+    if loss.task != LIKE[splits.task]:
         raise InputError(
             f"loss {config.loss and config.loss.kind} is for {loss.task}, the data are for "
             f"{splits.task}",
             "leave loss out to have the one that fits, or set data.task if the targets are not "
             "what they look like",
         )
-    layout = Layout(config.model.shapes(splits.inputs, splits.outputs))
+    _check_model(config, splits)
+    layout = Layout(config.model.shapes(splits.inputs, splits.outputs), config.model.exempt)
     config = config.model_copy(update={"loss": loss})
     return Problem(config, splits, layout, device, getattr(torch, config.precision), refit)
+
+
+def _check_model(config: TrainConfig, splits: Splits) -> None:
+    if splits.task not in config.model.tasks:
+        raise InputError(
+            f"model {config.model.kind} is for {', '.join(sorted(config.model.tasks))}, the data "
+            f"are for {splits.task}",
+            f"use model kind {' or '.join(kinds_for(splits.task))}",
+        )
+    if splits.task == "next_character" and config.dropout.in_play("input"):
+        raise InputError(
+            f"dropout.input is for numbers, got {config.dropout.input:g} with characters",
+            "leave it out: dropout.hidden drops from the characters' embeddings, too",
+        )
 
 
 def _check_growth(config: TrainConfig, rows: int) -> None:

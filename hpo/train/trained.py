@@ -8,9 +8,11 @@ import numpy as np
 import torch
 
 from hpo.errors import InputError
+from hpo.records import Json
 from hpo.train import checkpoint
 from hpo.train.config import TrainConfig
 from hpo.train.layout import Named
+from hpo.train.task import Task, Window
 
 EXAMPLES = 2
 """Rows of example inputs. Of one row an export would take the number of rows for a constant."""
@@ -26,29 +28,48 @@ class TrainedModel(torch.nn.Module):
         network: its parameters, by name.
         scaling: `offset` and `scale` of `inputs` and `targets`, by dotted name.
         task: of the trial's data.
+        vocabulary: of a text, each character at the place of its number.
     """
 
-    def __init__(self, config: TrainConfig, network: Named, scaling: Named, task: str) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        network: Named,
+        scaling: Named,
+        task: Task,
+        vocabulary: str = "",
+    ) -> None:
         super().__init__()
         self._model = config.model
-        self._unscales = task == "regression"
+        self._task = task
+        self.vocabulary = vocabulary
         self.network = _tree(network)
         self.scaling = _tree(scaling)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Class scores before the softmax [N, classes], classes in sorted order; or numbers [N, D]
-        in the target's own units.
+        in the target's own units; or inputs as they were reconstructed, in the shape of `x`.
 
         Args:
-            x: numbers [N, features], or images [N, channels, height, width].
+            x: numbers [N, features], series [N, channels, length], or images [N, channels, height,
+                width]; of a text int64 [N, L] as `encode` gives it, for which there are scores
+                [N, L, classes] of each next character.
         """
         network, scaling = (dict(part.named_parameters()) for part in (self.network, self.scaling))
+        if self._task == "next_character":
+            return self._model.apply(network, x, lambda h, site: h)
         scaled = (x.double() - scaling["inputs.offset"]) / scaling["inputs.scale"]
         dtype = next(iter(network.values())).dtype
         outputs = self._model.apply(network, scaled.to(dtype), lambda h, site: h)
-        if self._unscales:
+        if self._task == "reconstruction":
+            return outputs.view(x.shape) * scaling["inputs.scale"] + scaling["inputs.offset"]
+        if self._task == "regression":
             return outputs * scaling["targets.scale"] + scaling["targets.offset"]
         return outputs
+
+    def encode(self, text: str) -> torch.Tensor:
+        """A text as numbers of its characters, int64 [1, L]; 0 where the vocabulary has none."""
+        return torch.tensor([[max(self.vocabulary.find(character), 0) for character in text]])
 
 
 def _tree(tensors: Named) -> torch.nn.Module:
@@ -72,7 +93,7 @@ def trained(config: TrainConfig, weights: Path) -> TrainedModel:
         InputError: the file is of a trial with another config.
     """
     tensors, facts = checkpoint.read(weights)
-    shapes = config.model.shapes(tuple(facts["inputs"]), facts["outputs"])
+    shapes = config.model.shapes(_inputs(facts), facts["outputs"])
     found = {name: tuple(t.shape) for name, t in tensors.items() if name in shapes}
     if found != shapes:
         raise InputError(
@@ -81,12 +102,20 @@ def trained(config: TrainConfig, weights: Path) -> TrainedModel:
         )
     network = {name: tensors[name] for name in shapes}
     scaling = {name: tensor for name, tensor in tensors.items() if name not in shapes}
-    return TrainedModel(config, network, scaling, facts["task"]).eval()
+    return TrainedModel(config, network, scaling, facts["task"], facts["vocabulary"]).eval()
+
+
+def _inputs(facts: Json) -> tuple[int, ...]:
+    inputs = tuple(facts["inputs"])
+    return Window(*inputs) if facts["task"] == "next_character" else inputs
 
 
 def example(weights: Path) -> np.ndarray:
     """Inputs of the shape that the model of a file takes, float32 [2, ...]: the training split's
-    means."""
+    means; or two windows of a text, int64 [2, L]."""
     tensors, facts = checkpoint.read(weights)
+    inputs = _inputs(facts)
+    if isinstance(inputs, Window):
+        return np.resize(np.arange(inputs.characters), (EXAMPLES, inputs.length))
     shape = (EXAMPLES, *facts["inputs"])
     return np.broadcast_to(tensors["inputs.offset"].numpy(), shape).astype(np.float32)

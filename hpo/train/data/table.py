@@ -82,6 +82,7 @@ class TableData(UserData):
             columns=features,
             target=f"column {self.target!r}",
             constant_columns=False,
+            series=self.series,
         )
 
 

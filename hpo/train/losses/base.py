@@ -16,7 +16,7 @@ class LossPart(Settings):
     """What training minimises and evaluation reports.
 
     Attributes:
-        task: the kind of targets the loss is for.
+        task: the kind of targets the loss is for, and those like it (`task.LIKE`).
     """
 
     task: ClassVar[Task]
@@ -26,8 +26,8 @@ class LossPart(Settings):
         """The mean loss of a batch as training minimises it, [].
 
         Args:
-            outputs: of the model, [B, D].
-            targets: classes, int64 [B], or standardised numbers [B, D].
+            outputs: of the model, [B, D], or [B, L, D] for windows of a text.
+            targets: classes, int64 [B] or [B, L], or numbers [B, D].
         """
 
     @abstractmethod

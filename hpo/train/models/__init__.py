@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
+from hpo.train.models.autoencoder import Autoencoder
 from hpo.train.models.base import ModelPart
 from hpo.train.models.cnn import Cnn
+from hpo.train.models.diagonal import Diagonal
 from hpo.train.models.mlp import Mlp
+from hpo.train.models.recurrent import Gru, Lstm
+from hpo.train.models.transformer import Transformer
+from hpo.train.task import Task
 
-__all__ = ["Cnn", "Mlp", "Model", "ModelPart"]
+__all__ = [
+    "Autoencoder",
+    "Cnn",
+    "Diagonal",
+    "Gru",
+    "Lstm",
+    "Mlp",
+    "Model",
+    "ModelPart",
+    "Transformer",
+    "kinds_for",
+]
 
-Model = Annotated[Mlp | Cnn, Field(discriminator="kind")]
+Model = Annotated[
+    Mlp | Cnn | Gru | Lstm | Transformer | Diagonal | Autoencoder, Field(discriminator="kind")
+]
+
+
+def kinds_for(task: Task) -> list[str]:
+    """The kinds of models that can learn a task."""
+    union, _ = get_args(Model)
+    return [part.model_fields["kind"].default for part in get_args(union) if task in part.tasks]

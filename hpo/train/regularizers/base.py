@@ -33,7 +33,7 @@ class Context:
         lr: the learning rate of this step, [].
         noise: the step's randomness, the same however often a hook asks for it.
         layout: names and shapes of the parameter vector.
-        weights: 1 at weights and 0 at biases and other vectors, [P].
+        weights: 1 at weights and 0 at biases, other vectors and embeddings, [P].
     """
 
     t: torch.Tensor
@@ -64,7 +64,7 @@ class Regularizer(Settings):
 
         Args:
             x: inputs, [B, ...].
-            y: targets: classes [B], or numbers [B, D].
+            y: targets: classes [B], of a text [B, L]; or numbers [B, D].
         """
         return x, y
 
@@ -87,7 +87,7 @@ class Regularizer(Settings):
 
         Args:
             h: after the activation function, [B, ...].
-            site: the layer's name.
+            site: the layer's name; `embedding` of characters.
         """
         return h
 
