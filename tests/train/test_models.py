@@ -6,7 +6,8 @@ from torch import nn
 
 from hpo.errors import InputError
 from hpo.train.layout import Layout
-from hpo.train.models import Cnn, Mlp, ModelPart
+from hpo.train.models import Autoencoder, Cnn, Gru, Lstm, Mlp, ModelPart, Transformer
+from hpo.train.task import Window
 
 
 def same(h: torch.Tensor, site: str) -> torch.Tensor:
@@ -40,6 +41,36 @@ def test_cnn_equals_stock_torch() -> None:
     assert [tuple(p.shape) for p in params.values()] == list(shapes.values())
     x = torch.randn(5, 1, 8, 8)
     assert torch.equal(model.apply(params, x, same), net(x))
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "sites"),
+    [
+        (Gru(width=4, layers=2), Window(5, 3), ["embedding", "rnn.l0", "rnn.l1"]),
+        (Lstm(width=4, layers=2), (2, 5), ["rnn.l0", "rnn.l1"]),
+        (
+            Transformer(width=4, heads=2, hidden=6, layers=1),
+            Window(5, 3),
+            ["embedding", "layers.0.self_attn", "layers.0.linear1", "layers.0.linear2"],
+        ),
+        (Autoencoder(widths=(4,), code=2), (3,), ["encoder.0", "encoder.1", "decoder.0"]),
+    ],
+)
+def test_sites_have_the_names_of_layers(
+    model: ModelPart, inputs: tuple[int, ...], sites: list[str]
+) -> None:
+    seen: dict[str, torch.Tensor] = {}
+
+    def halve(h: torch.Tensor, site: str) -> torch.Tensor:
+        seen[site] = h
+        return h / 2
+
+    layout = Layout(model.shapes(inputs, 3))
+    params = layout.split(torch.randn(layout.size))
+    x = torch.randint(3, (2, 5)) if isinstance(inputs, Window) else torch.randn(2, *inputs)
+    outputs = model.apply(params, x, halve)
+    assert list(seen) == sites
+    assert not torch.allclose(outputs, model.apply(params, x, same)), "what it returns is used"
 
 
 @pytest.mark.parametrize(
