@@ -84,7 +84,7 @@ def test_a_transformer_equals_torchs(inputs: tuple[int, ...]) -> None:
     own = ("embedding", "input", "positions", "head")
     net.load_state_dict({name: p for name, p in params.items() if not name.startswith(own)})
     if isinstance(inputs, Window):
-        h = params["embedding.weight"][x] + params["positions.weight"]
+        h = math.sqrt(WIDTH) * params["embedding.weight"][x] + params["positions.weight"]
         mask = nn.Transformer.generate_square_subsequent_mask(L, dtype=torch.float64)
         h = net(h, mask=mask, is_causal=True)
     else:

@@ -40,8 +40,9 @@ class Transformer(SequenceModel):
 
     In a text a character attends to itself and to those before it. In a series all steps attend to
     all, and their mean goes into the dense layer at the end. Positions are learned, from sinusoids
-    on: from 0, or from random numbers, short trainings hardly find out what comes where. Parameters
-    are named as in `torch.nn.TransformerEncoder` with `norm_first`.
+    on: from 0, or from random numbers, short trainings hardly find out what comes where. Embeddings
+    are multiplied by sqrt(width), to be no smaller. Parameters are named as in
+    `torch.nn.TransformerEncoder` with `norm_first`.
     """
 
     reference: ClassVar[str] = (
@@ -109,7 +110,10 @@ class Transformer(SequenceModel):
 
         nonlinearity = activation(self.activation)
         characters = EMBEDDING in params
-        h = embed(params, x, on_hidden) if characters else linear(by_step(x), "input")
+        if characters:
+            h = math.sqrt(self.width) * embed(params, x, on_hidden)
+        else:
+            h = linear(by_step(x), "input")
         h = h + params[POSITIONS][: h.shape[1]]
         for layer in range(self.layers):
             name = f"layers.{layer}"
