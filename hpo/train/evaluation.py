@@ -30,7 +30,8 @@ def evaluate(problem: Problem, params: torch.Tensor, rows: Rows) -> dict[str, fl
     """
     loss_part, task = problem.config.loss, problem.splits.task
     assert loss_part is not None
-    unit = torch.as_tensor(problem.splits.scale_targets.scale, device=problem.device)
+    scored = slice(problem.splits.num_scored)
+    unit = torch.as_tensor(problem.splits.scale_targets.scale[scored], device=problem.device)
     named = problem.layout.split(params)
     losses, misses = [], []
     model = problem.config.model
@@ -39,6 +40,8 @@ def evaluate(problem: Problem, params: torch.Tensor, rows: Rows) -> dict[str, fl
     with torch.no_grad():
         for x, y in zip(torch.split(rows.x, size), torch.split(rows.y, size), strict=True):
             outputs = model.apply(named, x, lambda h, site: h)
+            if SCORES[task] == "rmse":
+                outputs, y = outputs[:, scored], y[:, scored]
             losses.append(loss_part.evaluation(outputs, y).double() * len(x))
             if SCORES[task] == "error":
                 misses.append((outputs.argmax(-1) != y).sum().double() / targets)

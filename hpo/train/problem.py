@@ -95,6 +95,7 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
             "leave loss out to have the one that fits, or set data.task if the targets are not "
             "what they look like",
         )
+    loss.check(splits.outputs)
     _check_model(config, splits)
     layout = Layout(config.model.shapes(splits.inputs, splits.outputs), config.model.exempt)
     config = config.model_copy(update={"loss": loss})

@@ -184,7 +184,7 @@ def test_every_part_can_be_listed() -> None:
         "WeightDecay",
         "MaxNorm",
     }
-    assert len(found["data"]) == 7 and len(found["model"]) == 7
+    assert len(found["data"]) == 7 and len(found["model"]) == 8
     assert len(found["initialization"]) == 8
     assert len(found["optimizer"]) == 8 and len(found["schedule"]) == 11
     assert "epochs" not in found

@@ -213,7 +213,7 @@ def test_heads_must_share_the_width() -> None:
         config(model={"kind": "transformer", "width": 16, "heads": 3})
 
 
-@pytest.mark.parametrize("kind", ["mlp", "cnn", "diagonal", "autoencoder"])
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "diagonal", "autoencoder", "multitask"])
 def test_models_that_take_no_characters_say_which_do(tmp_path: Path, kind: str) -> None:
     (tmp_path / "t.txt").write_text("abcdefg" * 40)
     text = config(data={"kind": "text", "path": "t.txt", "length": 5}, model={"kind": kind})

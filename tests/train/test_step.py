@@ -69,6 +69,11 @@ MODELS: list[tuple[dict[str, Any], tuple[int, ...], dict[str, Any]]] = [
     ({"kind": "transformer", "width": 6, "heads": 2, "hidden": 8}, TEXT, CHARACTERS),
     ({"kind": "transformer", "width": 6, "heads": 2, "hidden": 8}, (2, 5), {}),
     ({"kind": "diagonal", "depth": 3}, (6,), NUMBERS),
+    (
+        {"kind": "multitask", "widths": [7], "head_widths": [3]},
+        (6,),
+        {"loss": {"kind": "mse", "auxiliary": 0.3}},
+    ),
     ({"kind": "autoencoder", "widths": [7], "code": 3}, (6,), NUMBERS),
     ({"kind": "autoencoder", "widths": [7], "code": 3, "tied": True}, (6,), NUMBERS),
 ]

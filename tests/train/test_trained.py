@@ -28,6 +28,12 @@ CONFIGS = {
         model={"kind": "autoencoder", "widths": [16], "code": 4},
         epochs=1,
     ),
+    "several": config(
+        data={"kind": "npz", "path": "several.npz"},
+        model={"kind": "multitask", "widths": [6], "head_widths": [4]},
+        loss={"kind": "mse", "auxiliary": 0.5},
+        epochs=1,
+    ),
     "diagonal": config(
         data={"kind": "sklearn", "name": "diabetes"}, model={"kind": "diagonal", "alpha": 0.3}
     ),
@@ -50,6 +56,7 @@ def trained(request, tmp_path):
     (tmp_path / "text.txt").write_text("the quick brown fox " * 40)
     x = np.random.default_rng(0).normal(size=(60, 2, 5))
     np.savez(tmp_path / "series.npz", x=x, y=np.arange(60) % 3)
+    np.savez(tmp_path / "several.npz", x=x[:, 0], y=x[:, 1])
     chosen, trial = CONFIGS[request.param], Run(tmp_path).trial()
     trainer.run(chosen, trial)
     weights = trainer.weights(chosen, trial)
@@ -125,7 +132,14 @@ def test_there_is_a_tensor_for_each_parameter(trained, tmp_path):
     assert names == own | {
         f"{what}.{how}" for what in ("inputs", "targets") for how in ("offset", "scale")
     }
-    assert {"head.weight", "stages.0.bias", "layers.0.weight", "encoder.0.bias", "u"} & own
+    assert {
+        "head.weight",
+        "stages.0.bias",
+        "layers.0.weight",
+        "encoder.0.bias",
+        "u",
+        "trunk.0.bias",
+    } & own
     assert {f"network.{name}" for name in own} <= model.state_dict().keys()
 
 

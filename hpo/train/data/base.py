@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
+from hpo.errors import DataError
 from hpo.train.data.scaling import Scaling
 from hpo.train.data.split import Shares, Split
 from hpo.train.settings import Settings
@@ -63,6 +64,14 @@ class DataPart(Settings):
             DataError: they cannot be read.
         """
 
+    def num_scored(self, targets: int) -> int | None:
+        """How many of so many numbers to predict are validated and tested; `None`: all.
+
+        Raises:
+            DataError: there are not several of them.
+        """
+        return None
+
     def version(self, folder: Path) -> tuple[int, ...] | None:
         """Differs when the rows do; `None` where only reading can tell.
 
@@ -94,6 +103,9 @@ class UserData(RowData):
         description="what the targets are; auto takes text, booleans and whole numbers of at most "
         "50 different values for classes",
     )
+    scored: Literal["all", "first"] = Field(
+        "all", description="which of several targets are validated and tested; all are trained on"
+    )
     series: bool = Field(
         False, description="x is [N, length] or [N, channels, length]: steps, not columns or images"
     )
@@ -106,6 +118,16 @@ class UserData(RowData):
                 "targets"
             )
         return self
+
+    def num_scored(self, targets: int) -> int | None:
+        if self.scored == "all":
+            return None
+        if targets < 2:
+            raise DataError(
+                f"data.scored: first is for several numbers to predict, there are {targets}",
+                "leave it out",
+            )
+        return 1
 
     def known_task(self) -> Task | None:
         if self.targets == "inputs":

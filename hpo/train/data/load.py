@@ -45,6 +45,7 @@ class Splits:
         outputs: classes, or targets per row.
         scale_inputs, scale_targets: what was done to all x and y. Only numbers to predict are
             standardised; inputs to reconstruct are scaled already, classes and characters are none.
+        num_scored: how many targets of a row are validated and tested; `None`: all.
         vocabulary: of a text, each character at the place of its number.
     """
 
@@ -55,6 +56,7 @@ class Splits:
     validation: Arrays
     scale_inputs: Scaler
     scale_targets: Scaler
+    num_scored: int | None
     vocabulary: str
     _test: Arrays
 
@@ -124,7 +126,6 @@ class _Raw:
     task: Task
     x: np.ndarray
     y: np.ndarray
-    inputs: tuple[int, ...]
     outputs: int
     rows: tuple[np.ndarray, np.ndarray, np.ndarray]
     vocabulary: str = ""
@@ -150,9 +151,7 @@ def _read(data: DataPart, folder: Path) -> _Raw:
         )
     rows = (train, validation, test)
     if task == "next_character":
-        outputs = len(examples.vocabulary)
-        window = Window(x.shape[1], outputs)
-        return _Raw(task, x, y, window, outputs, rows, examples.vocabulary)
+        return _Raw(task, x, y, len(examples.vocabulary), rows, examples.vocabulary)
     outputs = int(y.max()) + 1 if classes else y.shape[1]
     if classes and len(np.unique(y[train])) < outputs:
         raise DataError(
@@ -160,7 +159,7 @@ def _read(data: DataPart, folder: Path) -> _Raw:
             f"it has {len(np.unique(y[train]))} of {outputs} in {len(train)} rows",
             "give more rows of the rare classes, or smaller shares under data.split",
         )
-    return _Raw(task, x, y, x.shape[1:], outputs, rows)
+    return _Raw(task, x, y, outputs, rows)
 
 
 def _with_channels(examples: Examples) -> np.ndarray:
@@ -195,12 +194,13 @@ def _scaled(raw: _Raw, data: DataPart, refit: bool) -> Splits:
     splits = [Arrays(x[rows], y[rows]) for rows in (train, validation, test)]
     return Splits(
         task=raw.task,
-        inputs=raw.inputs,
+        inputs=Window(x.shape[1], raw.outputs) if raw.vocabulary else x.shape[1:],
         outputs=raw.outputs,
         train=splits[0],
         validation=splits[1],
         scale_inputs=scale_x,
         scale_targets=scale_y,
+        num_scored=data.num_scored(raw.outputs if raw.task == "regression" else 0),
         vocabulary=raw.vocabulary,
         _test=splits[2],
     )

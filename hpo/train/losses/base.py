@@ -21,6 +21,9 @@ class LossPart(Settings):
 
     task: ClassVar[Task]
 
+    def check(self, outputs: int) -> None:
+        """Raises InputError if a setting means nothing for so many outputs of the model."""
+
     @abstractmethod
     def training(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The mean loss of a batch as training minimises it, [].

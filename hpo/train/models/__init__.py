@@ -11,6 +11,7 @@ from hpo.train.models.base import ModelPart
 from hpo.train.models.cnn import Cnn
 from hpo.train.models.diagonal import Diagonal
 from hpo.train.models.mlp import Mlp
+from hpo.train.models.multitask import Multitask
 from hpo.train.models.recurrent import Gru, Lstm
 from hpo.train.models.transformer import Transformer
 from hpo.train.task import Task
@@ -24,12 +25,14 @@ __all__ = [
     "Mlp",
     "Model",
     "ModelPart",
+    "Multitask",
     "Transformer",
     "kinds_for",
 ]
 
 Model = Annotated[
-    Mlp | Cnn | Gru | Lstm | Transformer | Diagonal | Autoencoder, Field(discriminator="kind")
+    Mlp | Cnn | Gru | Lstm | Transformer | Diagonal | Autoencoder | Multitask,
+    Field(discriminator="kind"),
 ]
 
 
