@@ -67,7 +67,9 @@ class Problem:
             return known
         if len(shape) < 2:
             return torch.zeros(shape, dtype=torch.float64)
-        return self.config.initialization.sample(shape, generator)
+        count = self.config.model.stacked(name)
+        one = (shape[0] // count, *shape[1:])
+        return torch.cat([self.config.initialization.sample(one, generator) for _ in range(count)])
 
 
 def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Problem:

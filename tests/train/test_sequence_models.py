@@ -115,10 +115,10 @@ def test_a_shorter_window_has_the_same_outputs() -> None:
         assert torch.allclose(whole[:, :4], part, rtol=1e-12)
 
 
-def first_values(folder: Path, model: dict[str, Any]) -> dict[str, torch.Tensor]:
+def first_values(folder: Path, model: dict[str, Any], **changes: Any) -> dict[str, torch.Tensor]:
     (folder / "t.txt").write_text("abcdefg" * 40)
     data = {"kind": "text", "path": "t.txt", "length": 6}
-    problem = assemble(config(data=data, model=model, precision="float64"), folder)
+    problem = assemble(config(data=data, model=model, precision="float64", **changes), folder)
     return problem.layout.split(problem.initial_params(3))
 
 
@@ -128,6 +128,27 @@ def test_forget_gates_start_open(tmp_path: Path) -> None:
         assert found[f"rnn.bias_ih_l{layer}"].tolist() == [0, 0, 1.5, 1.5, 0, 0, 0, 0]
         assert found[f"rnn.bias_hh_l{layer}"].tolist() == [0] * 8
     assert (found["embedding.weight"] != 0).all()
+
+
+@pytest.mark.parametrize(
+    ("model", "name", "count"),
+    [
+        ({"kind": "lstm", "width": 5}, "rnn.weight_hh_l0", 4),
+        ({"kind": "gru", "width": 5}, "rnn.weight_ih_l0", 3),
+        ({"kind": "transformer", "width": 6, "heads": 2}, "layers.0.self_attn.in_proj_weight", 3),
+        ({"kind": "transformer", "width": 6, "heads": 2}, "layers.1.self_attn.out_proj.weight", 1),
+    ],
+)
+def test_each_matrix_of_a_stack_is_drawn_on_its_own(
+    tmp_path: Path, model: dict[str, Any], name: str, count: int
+) -> None:
+    found = first_values(tmp_path, model, initialization={"kind": "orthogonal"})
+    matrices = found[name].chunk(count)
+    for matrix in matrices:
+        assert matrix.shape == (model["width"], model["width"])
+        eye = torch.eye(len(matrix), dtype=torch.float64)
+        assert torch.allclose(matrix @ matrix.T, eye, atol=1e-12)
+    assert len({tuple(matrix[0].tolist()) for matrix in matrices}) == count
 
 
 def test_norms_start_at_one_and_positions_as_sinusoids(tmp_path: Path) -> None:

@@ -60,6 +60,10 @@ class ModelPart(Settings):
         """How many positions of an example it has activations of, each like those of one row."""
         return 1
 
+    def stacked(self, name: str) -> int:
+        """How many matrices a parameter has one above the other, each to be drawn on its own."""
+        return 1
+
     def initial(self, name: str, shape: tuple[int, ...]) -> torch.Tensor | None:
         """The first values of a parameter where the model knows them, float64 on the CPU.
 

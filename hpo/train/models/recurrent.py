@@ -68,6 +68,9 @@ class Recurrent(SequenceModel):
         shapes["head.bias"] = (outputs,)
         return shapes
 
+    def stacked(self, name: str) -> int:
+        return self.gates if name.startswith("rnn.weight") else 1
+
     def apply(self, params: Named, x: torch.Tensor, on_hidden: OnHidden) -> torch.Tensor:
         characters = EMBEDDING in params
         h = embed(params, x, on_hidden) if characters else by_step(x)

@@ -1,4 +1,4 @@
-"""What models of sequences share: how characters and series enter, and what may not be given."""
+"""What models of sequences share: how characters and series enter."""
 
 from __future__ import annotations
 

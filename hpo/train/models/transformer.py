@@ -94,6 +94,9 @@ class Transformer(SequenceModel):
         shapes |= {"norm.weight": (width,), "norm.bias": (width,)}
         return shapes | {"head.weight": (outputs, width), "head.bias": (outputs,)}
 
+    def stacked(self, name: str) -> int:
+        return 3 if name.endswith("in_proj_weight") else 1
+
     def initial(self, name: str, shape: tuple[int, ...]) -> torch.Tensor | None:
         if name == POSITIONS:
             return sinusoids(*shape)
