@@ -83,13 +83,8 @@ def built_in(case: Case, xs: list[torch.Tensor], ys: list[torch.Tensor]) -> Call
     parts = Knobs.of(bind(config, {k: like.new_tensor(v) for k, v in knobs(config).items()}))
     generator = torch.Generator().manual_seed(0)
     params = layout.join(
-        {
-            name: config.initialization.sample(shape, generator).float()
-            if layout.is_weight(name)
-            else torch.zeros(shape)
-            for name, shape in layout.shapes.items()
-        }
-    )
+        config.initialization.initial(config.model, layout, generator, Path())
+    ).float()
     steps = torch.arange(STEPS)
     rates = config.warmup.factors(config.schedule, STEPS) * config.batch_lr.learning_rate
     table = list(

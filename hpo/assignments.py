@@ -42,14 +42,23 @@ class Assignments:
         self._looked = clock()
 
     @property
-    def waiting(self) -> bool:
-        """Whether a trial waits for a worker."""
-        return bool(self._waiting)
+    def waiting(self) -> tuple[int, ...]:
+        """Trials that wait for a worker, first the one that is handed out next."""
+        return tuple(self._waiting)
 
     @property
     def held(self) -> int:
         """How many trials workers hold."""
         return len(self._leases)
+
+    @property
+    def busy(self) -> int:
+        """How many workers hold trials."""
+        return len({worker_of(lease) for lease in self._leases.values()})
+
+    def count(self, worker: str) -> int:
+        """How many trials a worker holds."""
+        return sum(worker_of(lease) == worker for lease in self._leases.values())
 
     @property
     def open(self) -> bool:
@@ -128,15 +137,15 @@ class Assignments:
         self._condemned.discard(worker)
         self._barred.discard(worker)
 
-    def put_first(self, number: int) -> None:
-        """A new trial, for whoever asks next."""
-        self._waiting.appendleft(number)
+    def put(self, number: int) -> None:
+        """A new trial waits."""
+        self._waiting.append(number)
 
-    def hand_to(self, worker: str) -> tuple[int, str]:
-        """The trial that has waited longest, with a new lease."""
-        number = self._waiting.popleft()
+    def hand_to(self, worker: str, number: int) -> str:
+        """A new lease for a trial that waits."""
+        self._waiting.remove(number)
         self._leases[number] = f"{worker}/{uuid.uuid4().hex}"
-        return number, self._leases[number]
+        return self._leases[number]
 
     def holds(self, number: int, lease: str) -> bool:
         """Whether a trial is held under this lease; who first claims an unclaimed one holds it."""
@@ -145,14 +154,13 @@ class Assignments:
             self._leases[number] = lease
         return self._leases.get(number) == lease
 
-    def take_back(self, worker: str) -> int | None:
-        """The trial that a worker held, which waits again."""
-        for number, lease in self._leases.items():
-            if worker_of(lease) == worker:
-                del self._leases[number]
-                self._waiting.append(number)
-                return number
-        return None
+    def take_back(self, worker: str) -> list[int]:
+        """The trials that a worker held, which wait again."""
+        held = [n for n, lease in self._leases.items() if worker_of(lease) == worker]
+        for number in held:
+            del self._leases[number]
+        self._waiting.extend(held)
+        return held
 
     def drop(self, number: int) -> None:
         """A trial that has ended."""

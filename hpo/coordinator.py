@@ -55,6 +55,13 @@ PREDECESSOR_SECONDS = 20.0
 SPENT_SECONDS = 60.0
 """Between two notes of what was spent, while trials run."""
 
+DRAWS_A_LANE = 4
+"""At most so many trials are drawn for each that a pack has room for: most may not fit."""
+
+AHEAD_PART, AHEAD_LEAST = 4, 8
+"""Packs of a study that learns from its results may hold a quarter of its trials, or so many: what
+is drawn for them is drawn without each other's results."""
+
 OVERTIME_SECONDS = 5.0
 """How long a worker may take to notice that its trial is over the time limit."""
 
@@ -102,6 +109,11 @@ class Coordinator:
         self._losses: Counter[int] = Counter()
         self._deaths = 0
         self._most_workers: float = math.inf
+        self._widest: float = math.inf
+        self._fusion_keys: dict[int, str | None] = {}
+        self._ahead: float = math.inf
+        if self._stage.learns and file.resources.pack == "auto":
+            self._ahead = max(AHEAD_LEAST, (self._stage.total or 0) // AHEAD_PART)
         self._stopping = False
         self._closed = False
         self._spent_at = time.monotonic()
@@ -136,12 +148,48 @@ class Coordinator:
                 if drawn is None or not self._open(worker, drawn):
                     return None
 
+    def more(self, worker: str, number: int, room: int) -> list[TrialSpec]:
+        """Trials that can train together with one that the worker holds, at most `room`.
+
+        They are those that come next in any case. Of what is drawn on the way, what does not fit
+        waits for another pack or worker.
+        """
+        found: list[TrialSpec] = []
+        with self._asking:
+            for _ in range(DRAWS_A_LANE * room):
+                specs, draw = self._join(worker, number, room - len(found))
+                found += specs
+                if draw is None:
+                    break
+                try:
+                    drawn = draw.result()
+                except Exception as error:
+                    self._draw_failed(error)
+                    break
+                if drawn is None or not self._open(worker, drawn):
+                    break
+        return found
+
     @locked
-    def alive(self, worker: str, number: int | None, lease: str) -> None:
-        """A sign of life, with the trial that the worker holds, if any."""
+    def alive(self, worker: str, held: Sequence[tuple[int, str]]) -> None:
+        """A sign of life, with the trials that the worker holds and their leases."""
         self._hear(worker)
-        if number is not None:
+        for number, lease in held:
             self._holds(number, lease)
+
+    def report_all(self, reports: Sequence[tuple[int, str, Report]]) -> list[Decision]:
+        """As `report`, for trials that train together: each by number, with its lease."""
+        return [self.report(number, lease, report) for number, lease, report in reports]
+
+    @locked
+    def too_wide(self, worker: str, lanes: int) -> None:
+        """A worker has no memory for so many trials at once: packs have half of that from now on.
+
+        Nobody is to blame: the trials wait, and the worker may end.
+        """
+        self._widest = min(self._widest, max(1, lanes // 2))
+        self._take_back(worker)
+        self._deaths = 0
 
     @locked
     @writes(otherwise=Decision.PAUSE)
@@ -201,12 +249,12 @@ class Coordinator:
         except StoreLost as here:
             alone, lost = True, here
         with self.mutex:
-            number = self._take_back(worker)
+            held = self._take_back(worker)
             if alone:
                 hint = "mend that and run the study again: nothing that was recorded is lost"
                 self.fail(StudyFailed(lost.message, f"{lost.hint}; {hint}" if lost.hint else hint))
                 return False
-            if number is not None:
+            for number in held:
                 self._count_loss(number, f"could not use the store ({lost.message})")
             if (node := self._assignments.node_of(worker)) is not None:
                 with suppress(OSError):
@@ -253,9 +301,9 @@ class Coordinator:
         if not died:
             return
         self._deaths += 1
-        if lost is not None:
-            self._count_loss(lost, "died")
-        elif self._deaths >= MAX_DEATHS:
+        for number in lost:
+            self._count_loss(number, "died")
+        if not lost and self._deaths >= MAX_DEATHS:
             self.fail(
                 StudyFailed(
                     f"{self._deaths} workers died, one after the other",
@@ -277,9 +325,8 @@ class Coordinator:
         silent = self._assignments.silent(workers, lease_seconds)
         for worker in silent:
             self._assignments.condemn(worker)
-            lost = self._take_back(worker)
-            if lost is not None:
-                self._count_loss(lost, "fell silent")
+            for number in self._take_back(worker):
+                self._count_loss(number, "fell silent")
         for number, lease in self._assignments.leases():
             if self._overtime(number) > OVERTIME_SECONDS:
                 self._assignments.condemn(worker_of(lease))
@@ -302,7 +349,7 @@ class Coordinator:
         """Whether a new worker would get a trial now."""
         if self._over() or self._enough():
             return False
-        return self._assignments.waiting or self._may_ask()
+        return bool(self._assignments.waiting) or self._may_ask()
 
     @locked
     def finished(self) -> bool:
@@ -378,8 +425,38 @@ class Coordinator:
         if self._over() or gone or self._enough():
             return None, None
         if self._assignments.waiting:
-            return self._lease_to(worker), None
+            return self._lease_to(worker, self._assignments.waiting[0]), None
         return None, self._draws.next() if self._may_ask() else None
+
+    @locked
+    def _join(
+        self, worker: str, number: int, room: int
+    ) -> tuple[list[TrialSpec], Future[Proposal | None] | None]:
+        """Trials that wait and can join one that the worker holds, and, if room is left, the draw
+        of another."""
+        gone = not self._hear(worker)
+        room = min(room, self._widest - self._assignments.count(worker))
+        key = self._fusion_key(number)
+        if self._over() or gone or room < 1 or key is None:
+            return [], None
+        fit = [n for n in self._assignments.waiting if self._fusion_key(n) == key][:room]
+        specs = [self._lease_to(worker, other) for other in fit]
+        ahead = self._assignments.held + len(self._assignments.waiting)
+        full = len(specs) == room or ahead >= self._ahead
+        return specs, None if full or not self._may_ask() else self._draws.next()
+
+    def _fusion_key(self, number: int) -> str | None:
+        """What a trial must have in common with others to train with them; `None`: it trains alone.
+
+        One that was lost with its worker may be why that died, and takes no others along again.
+        """
+        if self._losses[number]:
+            return None
+        if number not in self._fusion_keys:
+            trainable, refit = self.study.trainable, self._stage.refit(number)
+            key = trainable.fusion_key(self.study.space.config(self._trials[number].config))
+            self._fusion_keys[number] = None if key is None or refit else key
+        return self._fusion_keys[number]
 
     @locked
     @writes(otherwise=False)
@@ -391,7 +468,7 @@ class Coordinator:
         self._note(trial)
         same = self._results.get(canonical(trial.config))
         if same is None:
-            self._assignments.put_first(trial.number)
+            self._assignments.put(trial.number)
         else:
             self._answer(trial.number, self._trials[same])
         return True
@@ -423,9 +500,9 @@ class Coordinator:
             )
         )
 
-    def _lease_to(self, worker: str) -> TrialSpec:
-        number, lease = self._assignments.hand_to(worker)
-        self._ledger.trial_began(number)
+    def _lease_to(self, worker: str, number: int) -> TrialSpec:
+        lease = self._assignments.hand_to(worker, number)
+        self._ledger.trial_began(number, worker)
         stage = self._stage
         return TrialSpec(
             number,
@@ -442,7 +519,7 @@ class Coordinator:
 
     def _enough(self) -> bool:
         """Whether there are as many workers at work as there may be."""
-        return self._assignments.held >= self._most_workers
+        return self._assignments.busy >= self._most_workers
 
     def _over(self) -> bool:
         return self._stopping or bool(self._ended_by)
@@ -482,14 +559,14 @@ class Coordinator:
             return False
         holds = self._assignments.holds(number, lease)
         if holds:
-            self._ledger.trial_began(number)
+            self._ledger.trial_began(number, worker_of(lease))
         return holds
 
-    def _take_back(self, worker: str) -> int | None:
-        number = self._assignments.take_back(worker)
-        if number is not None:
+    def _take_back(self, worker: str) -> list[int]:
+        held = self._assignments.take_back(worker)
+        for number in held:
             self._ledger.trial_left(number)
-        return number
+        return held
 
     def _count_loss(self, number: int, how: str) -> None:
         """Gives up a trial that waits, if it has cost too many workers."""

@@ -9,8 +9,8 @@ from types import TracebackType
 from hpo.coordinator import Coordinator
 from hpo.errors import HpoError, StudyFailed, last_line
 from hpo.execute import inline
+from hpo.execute.setup import Setup
 from hpo.execute.share import Cluster, Share
-from hpo.execute.worker import Setup
 from hpo.stage import Stage
 from hpo.studyfile import Study
 
@@ -56,6 +56,8 @@ class Engine:
             folder=study.folder,
             study=stage.folder,
             checkpoints=stage.checkpoints(),
+            pack=study.file.resources.pack,
+            device_share=min(1.0, study.file.resources.gpus or 1.0),
             isolate=study.file.resources.isolate,
             capture=not self._in_process,
         )

@@ -13,6 +13,8 @@ from hpo.records import State
 class Ledger:
     """Counts the time of workers and trials in this run, on top of what was spent before.
 
+    The time of a worker that trains several trials together is shared among them.
+
     Args:
         before: spent in earlier runs.
         cpus, gpus: that each worker holds.
@@ -34,8 +36,10 @@ class Ledger:
         self._at_work_since = 0.0
         self._workers: dict[str, float] = {}
         self._worker_seconds = 0.0
-        self._trials: dict[int, float] = {}
-        # Of executions that were cut short, by trial.
+        self._began: dict[int, float] = {}
+        self._at_work: dict[str, set[int]] = {}
+        self._shared_at: dict[str, float] = {}
+        # Of executions that go on or were cut short, by trial.
         self._unfinished = defaultdict(float, before.unfinished)
         self._busy = defaultdict(float, before.busy_seconds)
         self._busy.pop(State.RUNNING, None)
@@ -53,31 +57,46 @@ class Ledger:
             if not self._workers:
                 self._wall_seconds += now - self._at_work_since
 
-    def trial_began(self, number: int) -> None:
+    def trial_began(self, number: int, worker: str) -> None:
         """A worker is at a trial, perhaps not the first one; said again it changes nothing."""
-        self._trials.setdefault(number, self._clock())
+        if number not in self._began:
+            self._share(worker)
+            self._began[number] = self._clock()
+            self._at_work.setdefault(worker, set()).add(number)
 
     def trial_left(self, number: int) -> None:
         """A worker left a trial unfinished."""
-        if number in self._trials:
-            self._unfinished[number] += self._clock() - self._trials.pop(number)
+        if number not in self._began:
+            return
+        worker = next(w for w, numbers in self._at_work.items() if number in numbers)
+        self._share(worker)
+        del self._began[number]
+        self._at_work[worker].remove(number)
 
     def trial_ended(self, number: int, state: State) -> float:
-        """The seconds that a trial took, in all its executions."""
+        """The seconds that a trial took of its workers, in all its executions."""
         self.trial_left(number)
         seconds = self._unfinished.pop(number, 0.0)
         self._busy[state] += seconds
         return seconds
 
     def running_for(self, number: int) -> float:
-        """Seconds of the execution that is going on; 0 if there is none."""
-        return self._clock() - self._trials[number] if number in self._trials else 0.0
+        """Seconds of the execution that is going on, whoever trains beside it; 0 if there is
+        none."""
+        return self._clock() - self._began[number] if number in self._began else 0.0
+
+    def _share(self, worker: str) -> None:
+        """Shares a worker's time up to now among the trials that it is at."""
+        now, numbers = self._clock(), self._at_work.get(worker)
+        for number in numbers or ():
+            self._unfinished[number] += (now - self._shared_at[worker]) / len(numbers or ())
+        self._shared_at[worker] = now
 
     def spent(self) -> Spending:
         now = self._clock()
+        for worker in self._at_work:
+            self._share(worker)
         unfinished = dict(self._unfinished)
-        for number, began in self._trials.items():
-            unfinished[number] = unfinished.get(number, 0.0) + now - began
         busy = {**self._busy, State.RUNNING: sum(unfinished.values())}
         here = self._worker_seconds + sum(now - began for began in self._workers.values())
         wall = self._wall_seconds + (now - self._at_work_since if self._workers else 0.0)

@@ -53,6 +53,7 @@ class Opened:
         rules: for what a trial says, by its number.
         refit: how many steps a trial trains for on training and validation rows together, by its
             number; `None`: it is no refit.
+        learns: whether what is drawn depends on results.
         keeps_all: whether what every complete trial saved is kept, and not only that of the best.
     """
 
@@ -67,6 +68,7 @@ class Opened:
     seed: Callable[[int], int]
     rules: Callable[[int], Rules]
     refit: Callable[[int], int | None] = lambda number: None
+    learns: bool = False
     keeps_all: bool = False
 
 
@@ -130,6 +132,7 @@ class Search(Stage):
             total=None if total == math.inf else int(total),
             seed=lambda number: seeds.of_trial(search.seed, number),
             rules=lambda number: valued,
+            learns=search.learns,
         )
 
     def checkpoints(self) -> Checkpoints:

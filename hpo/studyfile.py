@@ -199,7 +199,8 @@ def load(study: str | Path, overrides: Mapping[str, str] | None = None) -> Study
     document = read(path)
     for target, text in (overrides or {}).items():
         _override(document, target, text)
-    return build(document, path.parent, path.read_text(encoding="utf-8"))
+    # Workers have working folders of their own.
+    return build(document, path.parent.absolute(), path.read_text(encoding="utf-8"))
 
 
 def build(document: Document, folder: Path, text: str) -> Study:

@@ -12,18 +12,27 @@ class Clock:
         return self.now
 
 
-def test_trials_go_on_in_order_and_new_ones_first():
+def test_trials_go_on_in_order_and_new_ones_last():
     held = Assignments([3, 5], claim_seconds=0)
-    held.put_first(9)
-    handed = [held.hand_to(worker) for worker in "abc"]
-    assert [number for number, _ in handed] == [9, 3, 5]
+    held.put(9)
+    handed = [(n, held.hand_to(w, n)) for w, n in zip("abc", held.waiting, strict=True)]
+    assert [number for number, _ in handed] == [3, 5, 9]
     assert [worker_of(lease) for _, lease in handed] == ["a", "b", "c"]
     assert not held.waiting and held.held == 3
-    assert held.take_back("b") == 3 and held.take_back("b") is None
-    assert held.holds(9, handed[0][1]) and not held.holds(3, handed[1][1])
-    held.drop(9)
+    assert held.take_back("b") == [5] and held.take_back("b") == []
+    assert held.holds(3, handed[0][1]) and not held.holds(5, handed[1][1])
     held.drop(3)
+    held.drop(5)
     assert held.held == 1 and not held.open
+
+
+def test_a_worker_holds_several_trials_and_loses_all_of_them():
+    held = Assignments(range(4), claim_seconds=0)
+    leases = {number: held.hand_to("a", number) for number in (0, 2)}
+    held.hand_to("b", 3)
+    assert (held.held, held.busy, held.count("a"), held.count("b")) == (3, 2, 2, 1)
+    assert held.take_back("a") == [0, 2] and held.waiting == (1, 0, 2)
+    assert not held.holds(0, leases[0]) and held.busy == 1
 
 
 def test_claims_end():
@@ -35,7 +44,8 @@ def test_claims_end():
     assert not held.waiting
     clock.now += 6
     held.end_claims()
-    assert held.hand_to("c")[0] == 1
+    held.hand_to("c", held.waiting[0])
+    assert held.waiting == () and held.count("c") == 1
     assert not held.holds(1, "d/z")
 
 

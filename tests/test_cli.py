@@ -134,6 +134,8 @@ def test_schema_and_parts(tmp_path):
     assert json.loads(hpo("schema", home=tmp_path))["properties"]["space"]
     said = hpo("parts", "optimizer", home=tmp_path)
     assert "momentum" in said and "[0, 1)" in said and "adamw" in said
+    said = " ".join(hpo("parts", "model", home=tmp_path).split())
+    assert "none | batch | layer | weight" in said and "hpo.train" not in said
     assert "did you mean 'optimizer'?" in hpo("parts", "optimiser", home=tmp_path, code=2)
 
 

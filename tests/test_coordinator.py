@@ -300,7 +300,7 @@ def test_a_restarted_coordinator_takes_a_running_worker_at_its_word(open_study):
     after = reopen(before, again=True)
     assert after.report(0, one.lease, report(2, 0.4)) is Decision.GO_ON
     assert after.next_trial("w3").number == 2, "what others may still run is not handed out"
-    after.alive("w2", 1, two.lease)
+    after.alive("w2", [(1, two.lease)])
     assert after.report(1, two.lease, report(1, 0.3)) is Decision.GO_ON
     complete(after, one, 0.4)
     assert state_of(after, 0).value == 0.4

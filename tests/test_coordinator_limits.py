@@ -141,7 +141,7 @@ def test_a_silent_worker_loses_its_trial_and_what_it_still_says_is_void(open_stu
     silent, alive = coordinator.next_trial("a"), coordinator.next_trial("b")
     found = ()
     while not found:
-        coordinator.alive("b", alive.number, alive.lease)
+        coordinator.alive("b", [(alive.number, alive.lease)])
         found = coordinator.overdue(["a", "b"])
         time.sleep(0.05)
     assert found == ("a",)

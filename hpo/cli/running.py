@@ -20,6 +20,9 @@ from hpo.cli.app import (
 )
 from hpo.home import Home
 
+PLANNED = 10
+"""Configs that a plan shows."""
+
 
 @app.command()
 def validate(study: StudyArgument, sets: SetOption = None) -> None:
@@ -36,13 +39,18 @@ def validate(study: StudyArgument, sets: SetOption = None) -> None:
 def plan(study: StudyArgument, sets: SetOption = None, trials: TrialsOption = None) -> None:
     """Show what would run: parameters, grid size, first configs, expected cost. Runs nothing."""
     from hpo import studyfile
-    from hpo.report import plan, tables
+    from hpo.report import fusing, plan, tables
 
     checked = studyfile.load(study, overrides(sets, trials))
     out.print(tables.space(checked))
     for line in plan.lines(checked, Home.default()):
         out.print(line, markup=False)
-    out.print(tables.configs(plan.first_draws(checked, 10)))
+    packs = checked.file.resources.pack != "off"
+    draws = plan.first_draws(checked, fusing.LOOKED_AT if packs else PLANNED)
+    if packs:
+        for line in fusing.lines(checked, draws):
+            out.print(line, markup=False)
+    out.print(tables.configs(draws[:PLANNED]))
 
 
 @app.command()

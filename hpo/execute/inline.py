@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hpo import trainable as trainables
-from hpo.execute.worker import Setup, Supervised, work
+from hpo.execute.channel import Supervised
+from hpo.execute.setup import Setup
+from hpo.execute.worker import work
 
 WORKER = "inline"
 
@@ -13,7 +15,7 @@ WORKER = "inline"
 def run(setup: Setup, coordinator: Supervised) -> None:
     """Returns when no trial is left or the study was stopped.
 
-    There is one process and nobody to place it: the study's `resources` do not apply.
+    There is one process and nobody to place it: of the study's `resources` only `pack` applies.
     """
     setup = replace(setup, isolate=False, capture=False, heartbeat_seconds=None, memory_limit=1.0)
     coordinator.began(WORKER, "")

@@ -25,11 +25,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from hpo import trainable as trainables
 from hpo.errors import ResourceError
 from hpo.execute import nodes
+from hpo.execute.channel import Channel
 from hpo.execute.settings import ResourceSettings
+from hpo.execute.setup import Setup
 from hpo.execute.share import Share, all_of_it
 from hpo.execute.supervision import Over, Workers
 from hpo.execute.tickets import Tickets, Wanted
-from hpo.execute.worker import Channel, Setup, work
+from hpo.execute.worker import work
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +126,7 @@ def start_coordinator(kind: type[C], stage: Any) -> C:
 
 _ASKING = "asking"
 
-_SLOW = ("next_trial", "store_lost")
+_SLOW = ("next_trial", "more", "store_lost")
 """What waits for a draw, or for a store."""
 
 _ONCE = ("said",)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from pydantic import Field
 
 from hpo.settings import Settings
@@ -15,8 +17,14 @@ class ResourceSettings(Settings):
     )
     cpus: int = Field(1, ge=1, description="CPUs, and so threads, of a worker")
     gpus: float = Field(0, ge=0, description="GPUs of a worker; 0.5 puts two workers on one GPU")
+    pack: Literal["off", "auto"] | Annotated[int, Field(ge=1, le=65536)] = Field(
+        "off",
+        description="how many trials train together as one tensor program on a worker, where the"
+        " trainable can do that: a number, or auto for what fits into memory and, where the sampler"
+        " learns, for a quarter of all trials at most",
+    )
     isolate: bool = Field(
-        False, description="a fresh process for every trial; costs its start each time"
+        False, description="a fresh process for every trial or pack; costs its start each time"
     )
     lease_seconds: float = Field(
         60,

@@ -12,7 +12,7 @@ from ray import tune
 
 from hpo.errors import first_line
 from hpo.execute import nodes
-from hpo.execute.worker import Supervised
+from hpo.execute.channel import Supervised
 
 log = logging.getLogger(__name__)
 

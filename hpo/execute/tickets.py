@@ -11,9 +11,9 @@ from ray.tune.search import Searcher
 
 from hpo.checkpoints import Checkpoints
 from hpo.execute import nodes
+from hpo.execute.channel import Supervised
 from hpo.execute.settings import ResourceSettings
 from hpo.execute.share import Share
-from hpo.execute.worker import Supervised
 
 RECOUNT_S = 1.0
 """Between two looks at how many workers the nodes have room for, and how many of them are ours."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from inspect import isclass
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -74,16 +75,19 @@ def parts(family: str | None) -> Iterator[Table]:
 
 def _part(table: Table, part: type[BaseModel]) -> None:
     fields = {n: info for n, info in part.model_fields.items() if n != "kind"}
-    kind = part.model_fields.get("kind")
-    name = str(kind.default) if kind is not None and kind.default else part.__name__
     summary = (part.__doc__ or "").strip().splitlines()[0]
     reference = getattr(part, "reference", "")
     about = f"{summary} {reference}".strip()
-    table.add_row(escape(name), "", "", "", escape(about), style="bold")
+    table.add_row(escape(_name(part)), "", "", "", escape(about), style="bold")
     for setting, info in fields.items():
         table.add_row(
             "", setting, escape(_bounds(info)), escape(_default(info)), info.description or ""
         )
+
+
+def _name(part: type[BaseModel]) -> str:
+    kind = part.model_fields.get("kind")
+    return str(kind.default) if kind is not None and kind.default else part.__name__
 
 
 def _bounds(info: FieldInfo) -> str:
@@ -97,6 +101,8 @@ def _bounds(info: FieldInfo) -> str:
     arguments = getattr(info.annotation, "__args__", ())
     if arguments and all(isinstance(a, str) for a in arguments):
         return " | ".join(arguments)
+    if arguments and all(isclass(a) and issubclass(a, BaseModel) for a in arguments):
+        return " | ".join(map(_name, arguments))
     return getattr(info.annotation, "__name__", str(info.annotation))
 
 

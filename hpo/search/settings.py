@@ -35,3 +35,8 @@ class SearchSettings(Settings):
     warm_start: list[str] = Field(
         [], description="earlier studies whose compatible trials the sampler learns from"
     )
+
+    @property
+    def learns(self) -> bool:
+        """Whether what is tried depends on the results so far."""
+        return self.sampler not in ("grid", "random", "qmc")

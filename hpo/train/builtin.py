@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from hpo.errors import InputError
 from hpo.records import Json
 from hpo.train.config import TrainConfig
+from hpo.train.lanes import fusion_key
 from hpo.train.task import reported_metrics
-from hpo.trainable import Moved, Scale, Trainable, Trial
+from hpo.trainable import Moved, Pack, Scale, Trainable, Trial
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,12 +39,27 @@ class BuiltinTrainer(Trainable):
     def check(self, config: TrainConfig, folder: Path) -> None:
         from hpo.train.problem import assemble
 
-        assemble(config, folder)
+        problem = assemble(config, folder)
+        # Not part of assembling: a trained model is tested without the file it started from.
+        config.initialization.check(config.model, problem.layout, folder)
 
     def run(self, config: TrainConfig, trial: Trial) -> Mapping[str, float]:
         from hpo.train.drivers.single import run
 
         return run(config, trial)
+
+    def fusion_key(self, config: TrainConfig) -> str:
+        return fusion_key(config)
+
+    def room(self, config: TrainConfig, folder: Path, share: float) -> int:
+        from hpo.train.drivers.capacity import room
+
+        return room(config, folder, share)
+
+    def run_many(self, pack: Pack) -> None:
+        from hpo.train.drivers.fused import run_many
+
+        run_many(pack)
 
     def test(self, config: TrainConfig, trial: Trial) -> Mapping[str, float]:
         from hpo.train.drivers.single import test
@@ -112,13 +128,15 @@ def _assumptions(found: TrainConfig, moved: TrainConfig, workers: int) -> Iterat
     if workers > 1:
         rows = moved.batch_lr.batch_size // workers
         yield f"each of {workers} workers takes {rows} rows of every step, and gradients are means"
+        if found.model.mixes_rows():
+            yield "batch norm's means and variances are those of all workers' rows together"
     if moved.batch_lr.batch_size != found.batch_lr.batch_size:
         yield moved.batch_lr.assumption
     if moved.epochs != found.epochs:
         yield "warmup and schedule are shares of all steps: they stretch with the epochs"
         if moved.early_stopping is not None:
-            patience = moved.early_stopping.patience
-            yield f"early_stopping.patience stays {patience} epochs"
+            unit = "epochs" if moved.early_stopping.at == "epoch" else "cycles"
+            yield f"early_stopping.patience stays {moved.early_stopping.patience} {unit}"
 
 
 trainer = BuiltinTrainer()

@@ -20,6 +20,9 @@ else:
 
 MAX_BYTES = 1 << 36
 
+# What stands before the names of tensors that scale a model's inputs and targets.
+SCALINGS = ("inputs.", "targets.")
+
 _FACTS = "facts"
 
 
@@ -45,17 +48,40 @@ def read(path: Path) -> tuple[dict[str, torch.Tensor], Json]:
     Raises:
         InputError: it is damaged or larger than `MAX_BYTES`.
     """
-    from safetensors import SafetensorError, safe_open
-
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise ValueError(f"it must have at most {MAX_BYTES} bytes")
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors, metadata = _contents(path)
         return tensors, json.loads(metadata[_FACTS])
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{path} is damaged: {first_line(error)}",
             "put it back from a copy, or remove it: the trial then starts over",
         ) from None
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Tensors, on the CPU, of any safetensors file.
+
+    Raises:
+        InputError: it is none, or is larger than `MAX_BYTES`.
+    """
+    try:
+        return _contents(path)[0]
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path} cannot be read as safetensors: {first_line(error)}",
+            "give the model.safetensors of a trial, or write a file with "
+            "safetensors.torch.save_file(model.state_dict(), path)",
+        ) from None
+
+
+def _contents(path: Path) -> tuple[dict[str, torch.Tensor], Mapping[str, str]]:
+    """Tensors and metadata; ValueError if the file is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    if path.stat().st_size > MAX_BYTES:
+        raise ValueError(f"it must have at most {MAX_BYTES} bytes")
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except SafetensorError as error:
+        raise ValueError(first_line(error)) from None

@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from hpo.train.augmentations import Augmentation
 from hpo.train.batch_lr import BatchLr
 from hpo.train.data import Data
 from hpo.train.early_stopping import EarlyStopping
@@ -13,6 +14,7 @@ from hpo.train.initializers import Initializer, Kaiming
 from hpo.train.losses import Loss
 from hpo.train.models import Model
 from hpo.train.optimizers import Optimizer, OptimizerPart, Sgd
+from hpo.train.precision import Precision
 from hpo.train.regularizers import Clipping, Dropout, Regularization, Regularizer
 from hpo.train.schedules import Cosine, Schedule, Stage, Warmup
 from hpo.train.settings import Settings
@@ -43,6 +45,9 @@ class TrainConfig(Settings):
         default_factory=Regularization, description="penalties and constraints on the weights"
     )
     dropout: Dropout = Field(default_factory=Dropout, description="noise on activations")
+    augmentation: Augmentation = Field(
+        default_factory=Augmentation, description="random changes of the training batches"
+    )
     initialization: Initializer = Field(default_factory=Kaiming, description="first weights")
     loss: Loss | None = Field(
         None, description="default: cross_entropy for classes and characters, mse for numbers"
@@ -51,20 +56,41 @@ class TrainConfig(Settings):
     early_stopping: EarlyStopping | None = Field(
         None, description="stop when val_loss stalls and keep the best weights; null: never"
     )
-    precision: Literal["float32", "float64"] = Field("float32", description="of all arithmetic")
+    precision: Precision = Field(
+        "float32",
+        description="of all arithmetic; tf32 and bf16: of matrix products and convolutions alone,"
+        " on a GPU, beside float32",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto", description="where to train; auto: a GPU where there is one"
     )
+    cuda_graphs: bool = Field(
+        False, description="whether packs on a GPU launch a whole step at once, as a CUDA graph"
+    )
+    compile: bool = Field(
+        False, description="whether packs have their step compiled, which takes a minute or more"
+    )
     checkpoint_seconds: float = Field(
-        0.0, ge=0, description="least time between checkpoints; 0: after every epoch"
+        10.0, ge=0, description="least time between checkpoints; 0: after every epoch"
     )
 
     @model_validator(mode="after")
     def _couplings_hold(self) -> Self:
+        self._check_batches()
         self._check_betas()
         self._check_decay()
+        self._check_units()
+        self._check_cycles()
         self.stages()
         return self
+
+    def _check_batches(self) -> None:
+        rows = self.batch_lr.batch_size
+        if rows < 2 and self.model.mixes_rows():
+            raise ValueError(
+                "normalization batch needs batches of at least 2 rows, got batch_lr.batch_size "
+                f"{rows}; take larger batches (8 to 16 or more), or normalization layer"
+            )
 
     def _check_betas(self) -> None:
         if not self.batch_lr.scale_betas:
@@ -97,6 +123,27 @@ class TrainConfig(Settings):
             f"regularization.weight_decay.strength {decay.strength:g} ({decay.decay_rule}); "
             "lower one of them"
         )
+
+    def _check_units(self) -> None:
+        """Only z-scores have their standard deviation for a unit."""
+        if self.data.scaling == "zscore" or self.data.known_task() == "next_character":
+            return  # whatever their unit, characters take no augmentation
+        for name, part in self.augmentation.parts().items():
+            if part.counts_in_deviations():
+                raise ValueError(
+                    f"augmentation.{name} counts in standard deviations of the inputs, which needs "
+                    f"data.scaling zscore, got {self.data.scaling}; change the scaling, or leave "
+                    "the augmentation out"
+                )
+
+    def _check_cycles(self) -> None:
+        stopping = self.early_stopping
+        if stopping and stopping.at == "cycle_end" and not self.schedule.cycle_ends(self.epochs):
+            raise ValueError(
+                "early_stopping.at cycle_end needs a schedule with cycles, got "
+                f"{self.schedule.kind}; set schedule.kind: warm_restarts or triangular, or "
+                "early_stopping.at: epoch"
+            )
 
     def _scaled(self) -> dict[str, float]:
         """The optimizer's settings that follow the batch size."""
@@ -135,7 +182,9 @@ class TrainConfig(Settings):
     def regularizers(self) -> dict[str, Regularizer]:
         """All regularizers present, by name, in the order in which hooks call them.
 
-        Clipping comes last, since it bounds the gradient with all that was added to it.
+        Augmentations come first, on whole inputs; clipping comes last, since it bounds the gradient
+        with all that was added to it.
         """
+        changes = {f"augmentation.{name}": p for name, p in self.augmentation.parts().items()}
         parts = self.regularization.parts(self.batch_lr.learning_rate)
-        return {"dropout": self.dropout, **parts, "clipping": self.clipping}
+        return {**changes, "dropout": self.dropout, **parts, "clipping": self.clipping}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy
+from hpo.train.layout import Named
 from hpo.train.problem import Problem, Rows
 from hpo.train.task import SCORES
 
@@ -18,35 +19,54 @@ ROWS = 4096
 POSITIONS = 16384
 
 
-def evaluate(problem: Problem, params: torch.Tensor, rows: Rows) -> dict[str, float]:
+def evaluate(problem: Problem, params: torch.Tensor, state: Named, rows: Rows) -> dict[str, float]:
     """The loss without training noise, and the score.
 
     Args:
         params: [P].
+        state: the model's.
 
     Returns:
         `loss`; and `error`, the share of wrong classes or next characters, or `rmse` in the
         target's own units, of a reconstruction in those of scaled inputs.
     """
-    loss_part, task = problem.config.loss, problem.splits.task
-    assert loss_part is not None
-    scored = slice(problem.splits.num_scored)
-    unit = torch.as_tensor(problem.splits.scale_targets.scale[scored], device=problem.device)
-    named = problem.layout.split(params)
-    losses, misses = [], []
-    model = problem.config.model
-    size = min(ROWS, max(1, POSITIONS // model.positions(problem.splits.inputs)))
-    targets = rows.y.shape[1] if task == "next_character" else 1  # in a row
+    size = min(ROWS, max(1, POSITIONS // problem.config.model.positions(problem.splits.inputs)))
     with torch.no_grad():
-        for x, y in zip(torch.split(rows.x, size), torch.split(rows.y, size), strict=True):
-            outputs = model.apply(named, x, lambda h, site: h)
-            if SCORES[task] == "rmse":
-                outputs, y = outputs[:, scored], y[:, scored]
-            losses.append(loss_part.evaluation(outputs, y).double() * len(x))
-            if SCORES[task] == "error":
-                misses.append((outputs.argmax(-1) != y).sum().double() / targets)
-            else:
-                misses.append(((outputs - y) * unit).square().mean().double() * len(x))
-        totals = torch.stack([torch.stack(losses).sum(), torch.stack(misses).sum()])
-        loss, miss = (totals / len(rows.x)).tolist()
-    return {"loss": loss, SCORES[task]: miss if SCORES[task] == "error" else miss**0.5}
+        chunks = zip(torch.split(rows.x, size), torch.split(rows.y, size), strict=True)
+        totals = torch.stack([totals_of(problem, params, state, x, y) for x, y in chunks]).sum(0)
+    return as_metrics(problem, totals.tolist(), len(rows.x))
+
+
+def totals_of(
+    problem: Problem, params: torch.Tensor, state: Named, x: torch.Tensor, y: torch.Tensor
+) -> torch.Tensor:
+    """Sums over some rows: of the loss, and of shares of wrong classes or mean squared errors;
+    float64 [2].
+
+    Args:
+        params: [P].
+        state: the model's.
+        x, y: as in `Rows`.
+    """
+    loss_part = problem.config.loss
+    assert loss_part is not None
+    outputs, _ = problem.config.model.apply(
+        problem.layout.split(params), state, x, lambda h, site: h, training=False
+    )
+    if SCORES[problem.splits.task] == "error":
+        # A row of a text has a class at each position.
+        missed = (outputs.argmax(-1) != y).sum().double() / y[0].numel()
+    else:
+        scored = slice(problem.splits.num_scored)
+        outputs, y = outputs[:, scored], y[:, scored]
+        errors = (outputs - y) * problem.target_unit[scored]
+        missed = errors.square().mean().double() * len(x)
+    loss = loss_part.evaluation(outputs, y).double() * len(x)
+    return torch.stack([loss, missed])
+
+
+def as_metrics(problem: Problem, totals: list[float], rows: int) -> dict[str, float]:
+    """`loss` and the score from their sums over so many rows."""
+    loss, missed = (total / rows for total in totals)
+    score = SCORES[problem.splits.task]
+    return {"loss": loss, score: missed if score == "error" else missed**0.5}

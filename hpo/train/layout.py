@@ -23,8 +23,8 @@ class Layout:
     in place of one per parameter, which is what a small model's step is made of.
 
     Args:
-        shapes: of the parameters, by name, in order.
-        exempt: names of matrices that penalties leave alone.
+        shapes: of the parameters, by name, in the order of the forward pass.
+        exempt: names of weights that penalties leave alone.
     """
 
     def __init__(self, shapes: Mapping[str, tuple[int, ...]], exempt: Collection[str] = ()) -> None:
@@ -32,6 +32,16 @@ class Layout:
         self._exempt = frozenset(exempt)
         self._sizes = [math.prod(shape) for shape in self.shapes.values()]
         self.size = sum(self._sizes)
+
+    @property
+    def last_layer(self) -> str:
+        """Its name."""
+        return list(self.shapes)[-1].rpartition(".")[0]
+
+    @property
+    def outputs(self) -> int:
+        """How many numbers the last layer gives: in a classification one for each class."""
+        return list(self.shapes.values())[-1][0]
 
     def split(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
         """Views of the vector [P], by name."""
@@ -46,15 +56,20 @@ class Layout:
         return torch.cat([named[name].reshape(-1) for name in self.shapes])
 
     def is_weight(self, name: str) -> bool:
-        """Whether penalties touch a parameter: biases, gains and other vectors are exempt, and so
-        are embeddings and the like."""
-        return len(self.shapes[name]) >= 2 and name not in self._exempt
+        """Whether a parameter is a weight, and not a bias, a gain or another vector."""
+        return len(self.shapes[name]) >= 2
+
+    def is_penalised(self, name: str) -> bool:
+        """Whether penalties act on a parameter: weights, but not embeddings and the like, nor those
+        whose length means nothing (`WeightNorm`)."""
+        exempt = name in self._exempt or name.endswith(".direction")
+        return self.is_weight(name) and not exempt
 
     def weight_mask(self, like: torch.Tensor) -> torch.Tensor:
-        """1 at weights and 0 elsewhere, [P]."""
+        """1 where penalties act and 0 elsewhere, [P]."""
         return torch.cat(
             [
-                torch.full((size,), float(self.is_weight(name)), dtype=like.dtype)
+                torch.full((size,), float(self.is_penalised(name)), dtype=like.dtype)
                 for name, size in zip(self.shapes, self._sizes, strict=True)
             ]
         ).to(like.device)

@@ -8,6 +8,7 @@ functions).
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
@@ -110,3 +111,20 @@ class Noise:
         # Comparing integers costs half of turning the words into floats first.
         threshold = (drop_rate * 2.0**32 - 2.0**31).to(torch.int32)
         return self.words(site, shape) >= threshold
+
+    def uniform(self, site: str, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+        """Independent draws from [0, 1), [*shape]: multiples of 2**-24, as float32 has them."""
+        return (self.words(site, shape) >> 8).to(dtype) * 2.0**-24 + 0.5
+
+    def normal(self, site: str, shape: torch.Size, dtype: torch.dtype) -> torch.Tensor:
+        """Independent draws from N(0, 1), [*shape], by its inverse distribution function.
+
+        None is beyond 5.42 standard deviations, as one in 2**24 would be.
+        """
+        # Odd multiples of 2**-24, of which neither precision rounds one to -1 or 1.
+        centred = self.uniform(site, shape, dtype) * 2.0 - (1.0 - 2.0**-24)
+        return torch.erfinv(centred) * math.sqrt(2.0)
+
+    def permutation(self, site: str, n: int) -> torch.Tensor:
+        """All orders of n rows alike, int64 [n]."""
+        return torch.argsort(self.words(site, torch.Size((n,))), stable=True)

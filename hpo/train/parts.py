@@ -8,7 +8,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from hpo.train.augmentations import Augmentation
 from hpo.train.config import TrainConfig
+from hpo.train.models import NormalizedModel
 from hpo.train.regularizers import Regularization
 
 
@@ -16,16 +18,18 @@ def families() -> dict[str, list[type[BaseModel]]]:
     """The settings classes that may stand at each key of a config, by key.
 
     A class has its fields with ranges and descriptions, its `reference`, and, where the key takes
-    one of several, a field `kind`. Those of `regularization` stand under keys of their own.
+    one of several, a field `kind`. Those of `augmentation` and `regularization` stand under keys of
+    their own, and `normalization` is a key of `model`, where it has one.
     """
     found = {
         name: list(_classes(field.annotation)) for name, field in TrainConfig.model_fields.items()
     }
-    found["regularization"] = [
-        part
-        for field in Regularization.model_fields.values()
-        for part in _classes(field.annotation)
-    ]
+    for name, family in (("augmentation", Augmentation), ("regularization", Regularization)):
+        found[name] = [
+            part for field in family.model_fields.values() for part in _classes(field.annotation)
+        ]
+    normalization = NormalizedModel.model_fields["normalization"]
+    found["normalization"] = list(_classes(normalization.annotation))
     return {name: classes for name, classes in found.items() if classes}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -10,10 +10,12 @@ from hpo.errors import InputError, ResourceError
 from hpo.lazy import lazy
 from hpo.train.config import TrainConfig
 from hpo.train.data import Arrays, Splits, load
+from hpo.train.initializers.base import ALL_ZERO
 from hpo.train.layout import Layout
 from hpo.train.losses import default_loss
 from hpo.train.models import kinds_for
 from hpo.train.noise import derive
+from hpo.train.precision import check_precision, dtype_of
 from hpo.train.task import LIKE
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ class Problem:
 
     Args:
         config: with its loss set.
-        refit: see `assemble`.
+        target_unit: what a standardised target of 1 is in the target's own units, [D].
+        folder, refit: see `assemble`.
     """
 
     config: TrainConfig
@@ -43,6 +46,8 @@ class Problem:
     layout: Layout
     device: torch.device
     dtype: torch.dtype
+    target_unit: torch.Tensor
+    folder: Path
     refit: int | None = None
 
     def rows(self, arrays: Arrays) -> Rows:
@@ -54,22 +59,24 @@ class Problem:
         )
 
     def initial_params(self, seed: int) -> torch.Tensor:
-        """The first parameters [P] of the trial with this seed."""
-        generator = torch.Generator().manual_seed(derive(seed, "initialization"))
-        named = {
-            name: self._first(name, shape, generator) for name, shape in self.layout.shapes.items()
-        }
-        return self.layout.join(named).to(self.device, self.dtype)
+        """The first parameters [P] of the trial with this seed.
 
-    def _first(self, name: str, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-        known = self.config.model.initial(name, shape)
-        if known is not None:
-            return known
-        if len(shape) < 2:
-            return torch.zeros(shape, dtype=torch.float64)
-        count = self.config.model.stacked(name)
-        one = (shape[0] // count, *shape[1:])
-        return torch.cat([self.config.initialization.sample(one, generator) for _ in range(count)])
+        Raises:
+            InputError: they are to come from a file, which does not have them; or all weights of a
+                layer are 0 in the config's precision.
+        """
+        generator = torch.Generator().manual_seed(derive(seed, "initialization"))
+        initialization, model = self.config.initialization, self.config.model
+        named = initialization.initial(model, self.layout, generator, self.folder)
+        for name, value in named.items():
+            drawn = self.layout.is_weight(name) and model.initial(name, tuple(value.shape)) is None
+            if drawn and not value.to(self.dtype).any():
+                raise InputError(
+                    f"initialization {initialization.kind}: {ALL_ZERO}, and in "
+                    f"{self.config.precision} those of {name} are",
+                    "give larger first weights, or precision: float64",
+                )
+        return self.layout.join(named).to(self.device, self.dtype)
 
 
 def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Problem:
@@ -81,12 +88,13 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
             config, whose schedule holds; `None`: all of them, on the training rows.
 
     Raises:
-        InputError: the data cannot be used, model, loss or batches do not fit them, there is no
-            such device, or the config has not so many epochs.
+        InputError: the data cannot be used, augmentations, model, loss or batches do not fit them,
+            there is no such device, or the config has not so many epochs.
     """
     if refit is not None and not 1 <= refit <= config.epochs:
         raise InputError(f"a refit takes 1 to {config.epochs} epochs, those of its config: {refit}")
     device = _device(config)
+    check_precision(config.precision, device.type)
     splits = load(config.data, folder, refit is not None)
     _check_growth(config, len(splits.train.x))
     loss = config.loss or default_loss(splits.task)
@@ -99,9 +107,20 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
         )
     loss.check(splits.outputs)
     _check_model(config, splits)
+    for name, part in config.augmentation.parts().items():
+        part.check(name, splits.inputs)
     layout = Layout(config.model.shapes(splits.inputs, splits.outputs), config.model.exempt)
     config = config.model_copy(update={"loss": loss})
-    return Problem(config, splits, layout, device, getattr(torch, config.precision), refit)
+    dtype = dtype_of(config.precision)
+    # Copied to the device once: a CUDA graph of an evaluation can copy nothing there.
+    unit = torch.as_tensor(splits.scale_targets.scale, device=device)
+    return Problem(config, splits, layout, device, dtype, unit, folder, refit)
+
+
+def alike(config: TrainConfig, problem: Problem) -> Problem:
+    """The problem of another config of the same fusion key, on the same data."""
+    loss = config.loss or problem.config.loss
+    return replace(problem, config=config.model_copy(update={"loss": loss}))
 
 
 def _check_model(config: TrainConfig, splits: Splits) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from hpo.errors import HpoError
 from hpo.lazy import lazy
 from hpo.records import Json
 from hpo.train import checkpoint
+from hpo.train.normalizations import ModelState
 from hpo.train.problem import Problem
 from hpo.train.step import State
 
@@ -25,9 +26,11 @@ MODEL = "model.safetensors"  # what it leaves when done
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """The weights a trial will leave, [P], and what they reached in their epoch."""
+    """The weights a trial will leave, [P], the model's state that belongs to them, and what they
+    reached in their epoch."""
 
     params: torch.Tensor
+    state: ModelState
     epoch: int
     metrics: Mapping[str, float]
 
@@ -77,7 +80,8 @@ class TrialFiles:
         tensors = {"params": progress.params}
         # Without early stopping, or at a best epoch, the kept weights are the present ones.
         if progress.kept.params is not progress.params:
-            tensors["kept"] = progress.kept.params
+            tensors["kept/params"] = progress.kept.params
+            tensors |= {f"kept/state/{name}": own for name, own in progress.kept.state.items()}
         for part, own in progress.state.items():
             tensors |= {f"state/{part}/{name}": tensor for name, tensor in own.items()}
         facts = {
@@ -99,17 +103,21 @@ class TrialFiles:
             if path.startswith("state/"):
                 _, part, name = path.split("/")
                 state[part][name] = tensor
-        kept = Kept(tensors.get("kept", tensors["params"]), **facts["kept"])
+        kept = Kept(tensors["params"], state["model"], **facts["kept"])
+        if "kept/params" in tensors:
+            own = {name: tensors[f"kept/state/{name}"] for name in state["model"]}
+            kept = replace(kept, params=tensors["kept/params"], state=own)
         return Progress(facts["epoch"], tensors["params"], state, facts["metrics"], kept)
 
     def finish(self, progress: Progress) -> None:
-        """Leaves the kept weights by name, and what a model of them needs, and nothing else."""
+        """Leaves the kept weights and state by name, and what a model of them needs, and nothing
+        else."""
         assert progress.kept is not None
         splits = self._problem.splits
-        tensors = self._problem.layout.split(progress.kept.params)
+        tensors = self._problem.layout.split(progress.kept.params) | progress.kept.state
         for name, scaler in (("inputs", splits.scale_inputs), ("targets", splits.scale_targets)):
             tensors |= {
-                f"{name}.{key}": torch.from_numpy(array) for key, array in asdict(scaler).items()
+                f"{name}.{key}": torch.from_numpy(array) for key, array in scaler.arrays().items()
             }
         facts = {
             "epoch": progress.epoch,
@@ -131,8 +139,8 @@ class TrialFiles:
         _, facts = self._read(self._model)
         return facts["epoch"], facts["metrics"], facts["result"]
 
-    def model(self) -> torch.Tensor:
-        """The kept weights, [P].
+    def model(self) -> tuple[torch.Tensor, ModelState]:
+        """The kept weights, [P], and the model's state that belongs to them.
 
         Raises:
             HpoError: the trial has not left any.
@@ -143,7 +151,9 @@ class TrialFiles:
                 "only a trial that ran to its end leaves its weights",
             )
         tensors, _ = self._read(self._model)
-        return self._problem.layout.join(tensors).to(self._problem.device)
+        tensors = {name: tensor.to(self._problem.device) for name, tensor in tensors.items()}
+        state = {name: tensors[name] for name in self._problem.config.model.init_state(tensors)}
+        return self._problem.layout.join(tensors), state
 
     def _read(self, path: Path) -> tuple[dict[str, torch.Tensor], Json]:
         tensors, facts = checkpoint.read(path)

@@ -6,6 +6,7 @@ driver calls it with plain autograd, or maps it over many trials with `torch.fun
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpo.lazy import lazy
@@ -13,16 +14,24 @@ from hpo.train.config import TrainConfig
 from hpo.train.layout import Layout
 from hpo.train.losses import LossPart
 from hpo.train.noise import NoiseSource
+from hpo.train.normalizations import ModelState
 from hpo.train.optimizers import OptimizerPart
 from hpo.train.regularizers import Regularizer
-from hpo.train.regularizers.base import Context, Gradient
+from hpo.train.regularizers.base import Context, Gradient, Objective
 
 if TYPE_CHECKING:
     import torch
 else:
     torch = lazy("torch")
 
-State = dict[str, dict[str, "torch.Tensor"]]  # of the optimizer and each regularizer, by name
+# Of the optimizer, the model and each regularizer, by name.
+State = dict[str, dict[str, "torch.Tensor"]]
+# From a function of parameters [P], whose value [] comes with a state, and parameters, to the
+# value, its gradient [P] and the state.
+Differentiate = Callable[
+    [Callable[["torch.Tensor"], tuple["torch.Tensor", ModelState]], "torch.Tensor"],
+    tuple["torch.Tensor", "torch.Tensor", ModelState],
+]
 
 
 class Batch(NamedTuple):
@@ -64,15 +73,15 @@ class Step:
         config: any of them, with plain numbers and its loss set: it decides which hooks there are.
         layout: of the model's parameters.
         like: a tensor of the device and precision to work in.
-        gradient: how to differentiate an objective; the driver's choice.
+        differentiate: how to take a gradient; the driver's choice.
     """
 
     def __init__(
-        self, config: TrainConfig, layout: Layout, like: torch.Tensor, gradient: Gradient
+        self, config: TrainConfig, layout: Layout, like: torch.Tensor, differentiate: Differentiate
     ) -> None:
         self._model = config.model
         self._layout = layout
-        self._gradient = gradient
+        self._differentiate = differentiate
         self._noise = NoiseSource(like.device)
         self._weights = layout.weight_mask(like)
         parts = {name: part for name, part in config.regularizers().items() if part.active()}
@@ -95,7 +104,11 @@ class Step:
     def init_state(self, params: torch.Tensor, knobs: Knobs) -> State:
         """The state before the first step, for parameters [P]."""
         state = {name: knobs.regularizers[name].init_state(params) for name in self._init_state}
-        return {"optimizer": knobs.optimizer.init_state(params), **state}
+        return {
+            "optimizer": knobs.optimizer.init_state(params),
+            "model": self._model.init_state(self._layout.split(params)),
+            **state,
+        }
 
     def __call__(
         self, params: torch.Tensor, state: State, batch: Batch, knobs: Knobs
@@ -122,11 +135,16 @@ class Step:
                 h = regularizers[name].on_hidden(h, site, context)
             return h
 
+        model_state = state["model"]  # after the last forward pass, of those that a hook asks for
+
         def objective(vector: torch.Tensor) -> torch.Tensor:
+            nonlocal model_state
             named = self._layout.split(vector)
             for name in self._on_params:
                 named = dict(regularizers[name].on_params(named, context))
-            outputs = self._model.apply(named, x, on_hidden)
+            outputs, model_state = self._model.apply(
+                named, state["model"], x, on_hidden, training=True
+            )
             targets = y
             for name in self._on_targets:
                 targets = regularizers[name].on_targets(targets, context)
@@ -135,7 +153,17 @@ class Step:
                 loss = loss + regularizers[name].penalty(named, context)
             return loss
 
-        gradient = self._gradient
+        def own_gradient(
+            objective: Objective, params: torch.Tensor
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            nonlocal model_state
+            # Tensors leave a transform of torch.func as what it returns, and in no other way.
+            loss, grads, model_state = self._differentiate(
+                lambda vector: (objective(vector), model_state), params
+            )
+            return loss, grads
+
+        gradient: Gradient = own_gradient
         for name in self._wrap_gradient:
             gradient = regularizers[name].wrap_gradient(gradient, context)
         loss, grads = gradient(objective, params)
@@ -147,7 +175,7 @@ class Step:
             update = regularizers[name].on_update(update, params, context)
         params = params - batch.lr * update
 
-        state = {**state, "optimizer": optimizer_state}
+        state = {**state, "optimizer": optimizer_state, "model": model_state}
         for name in self._after_step:
             params, own = regularizers[name].after_step(params, state.get(name, {}), context)
             if own:

@@ -26,7 +26,8 @@ class TrainedModel(torch.nn.Module):
     Args:
         config: of the trial.
         network: its parameters, by name.
-        scaling: `offset` and `scale` of `inputs` and `targets`, by dotted name.
+        state: the model's, by name.
+        scaling: `offset`, `scale` and maybe `rotation` of `inputs` and `targets`, by dotted name.
         task: of the trial's data.
         vocabulary: of a text, each character at the place of its number.
     """
@@ -35,6 +36,7 @@ class TrainedModel(torch.nn.Module):
         self,
         config: TrainConfig,
         network: Named,
+        state: Named,
         scaling: Named,
         task: Task,
         vocabulary: str = "",
@@ -44,6 +46,7 @@ class TrainedModel(torch.nn.Module):
         self._task = task
         self.vocabulary = vocabulary
         self.network = _tree(network)
+        self.state = _tree(state)
         self.scaling = _tree(scaling)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -55,12 +58,23 @@ class TrainedModel(torch.nn.Module):
                 width]; of a text int64 [N, L] as `encode` gives it, for which there are scores
                 [N, L, classes] of each next character.
         """
-        network, scaling = (dict(part.named_parameters()) for part in (self.network, self.scaling))
+        network, state, scaling = (
+            dict(part.named_parameters()) for part in (self.network, self.state, self.scaling)
+        )
+
+        def apply(inputs: torch.Tensor) -> torch.Tensor:
+            outputs, _ = self._model.apply(
+                network, state, inputs, lambda h, site: h, training=False
+            )
+            return outputs
+
         if self._task == "next_character":
-            return self._model.apply(network, x, lambda h, site: h)
-        scaled = (x.double() - scaling["inputs.offset"]) / scaling["inputs.scale"]
-        dtype = next(iter(network.values())).dtype
-        outputs = self._model.apply(network, scaled.to(dtype), lambda h, site: h)
+            return apply(x)
+        scaled = x.double() - scaling["inputs.offset"]
+        if "inputs.rotation" in scaling:
+            scaled = scaled @ scaling["inputs.rotation"]
+        scaled = scaled / scaling["inputs.scale"]
+        outputs = apply(scaled.to(next(iter(network.values())).dtype))
         if self._task == "reconstruction":
             return outputs.view(x.shape) * scaling["inputs.scale"] + scaling["inputs.offset"]
         if self._task == "regression":
@@ -100,9 +114,17 @@ def trained(config: TrainConfig, weights: Path) -> TrainedModel:
             f"{weights} has weights of another config: {found}, expected {shapes}",
             "take config and weights from one bundle",
         )
-    network = {name: tensors[name] for name in shapes}
-    scaling = {name: tensor for name, tensor in tensors.items() if name not in shapes}
-    return TrainedModel(config, network, scaling, facts["task"], facts["vocabulary"]).eval()
+    network = {name: tensors.pop(name) for name in shapes}
+    expected = config.model.init_state(network)
+    scaling = {name: t for name, t in tensors.items() if name.startswith(checkpoint.SCALINGS)}
+    state = {name: t for name, t in tensors.items() if name not in scaling}
+    if state.keys() != expected.keys():
+        raise InputError(
+            f"{weights} has the state of another config: {sorted(state)}, "
+            f"expected {sorted(expected)}",
+            "take config and weights from one bundle",
+        )
+    return TrainedModel(config, network, state, scaling, facts["task"], facts["vocabulary"]).eval()
 
 
 def _inputs(facts: Json) -> tuple[int, ...]:
@@ -117,5 +139,6 @@ def example(weights: Path) -> np.ndarray:
     inputs = _inputs(facts)
     if isinstance(inputs, Window):
         return np.resize(np.arange(inputs.characters), (EXAMPLES, inputs.length))
-    shape = (EXAMPLES, *facts["inputs"])
-    return np.broadcast_to(tensors["inputs.offset"].numpy(), shape).astype(np.float32)
+    offset, rotation = tensors["inputs.offset"].numpy(), tensors.get("inputs.rotation")
+    shape = inputs if rotation is None else offset.shape
+    return np.broadcast_to(offset, (EXAMPLES, *shape)).astype(np.float32)

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 
 from hpo.errors import InputError
 from hpo.records import Json
+from hpo.trainable.pack import Pack
 from hpo.trainable.trial import Trial
 
 Config = Any  # an instance of `config_type`, or a plain dict where there is none
@@ -92,6 +93,27 @@ class Trainable(ABC):
         Must start from `trial.checkpoint_dir` if something was saved there. Must let
         `TrialStopped` pass. What it returns, merged over the last report, is the trial's result.
         """
+
+    def fusion_key(self, config: Config) -> str | None:
+        """What trials must have in common to train together; `None`: this one trains alone."""
+        return None
+
+    def room(self, config: Config, folder: Path, share: float) -> int:
+        """How many trials of this config's fusion key fit on this worker; measured, if need be.
+
+        Args:
+            folder: of the study file.
+            share: of the device that is this worker's, in (0, 1].
+        """
+        return 1
+
+    def run_many(self, pack: Pack) -> None:
+        """Trains the members of a pack together; each comes to what `run` would come to.
+
+        Only asked of trials that have a fusion key. If it raises, members that have not ended are
+        run in smaller packs where memory was short, else each alone.
+        """
+        raise NotImplementedError
 
     def test(self, config: Config, trial: Trial) -> Mapping[str, float]:
         """Test metrics of a complete trial, from what it left in `trial.checkpoint_dir`.

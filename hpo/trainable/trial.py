@@ -68,13 +68,23 @@ class Trial:
             TrialStopped: the trial should end here (pruned, diverged, or the study is stopping).
             HpoError: a metric is not a number, or the step not a whole number from 1.
         """
-        if isinstance(step, bool) or not isinstance(step, numbers.Integral) or step < 1:
-            raise HpoError(f"a step is a whole number from 1, got {step!r}")
+        report = check_report(metrics, step)
         if self.stopped is None:
-            decision = self._report(Report(int(step), check_metrics(metrics), time.time()))
+            decision = self._report(report)
             self.stopped = None if decision is Decision.GO_ON else decision
         if self.stopped is not None:
             raise TrialStopped(self.stopped)
+
+
+def check_report(metrics: object, step: object) -> Report:
+    """Metrics and step as they are recorded.
+
+    Raises:
+        HpoError: a metric is not a number, or the step not a whole number from 1.
+    """
+    if isinstance(step, bool) or not isinstance(step, numbers.Integral) or step < 1:
+        raise HpoError(f"a step is a whole number from 1, got {step!r}")
+    return Report(int(step), check_metrics(metrics), time.time())
 
 
 def check_metrics(metrics: object) -> dict[str, float]:

@@ -15,7 +15,8 @@ from hpo.checkpoints import open_checkpoints, stored, transfer
 from hpo.checkpoints import store as stores
 from hpo.coordinator import Coordinator
 from hpo.errors import StudyConflict, StudyFailed
-from hpo.execute import worker
+from hpo.execute import execution, worker
+from hpo.execute.setup import Setup
 from hpo.home import Home
 from hpo.records import State
 from hpo.result import load_study
@@ -68,7 +69,7 @@ def test_a_trial_that_was_paused_goes_on_from_the_store(write_study, home, store
 def test_a_store_that_stays_away_stops_the_study_and_loses_nothing(
     write_study, home, store, monkeypatch
 ):
-    monkeypatch.setattr(worker, "END_PATIENCE_S", 0.0)
+    monkeypatch.setattr(execution, "END_PATIENCE_S", 0.0)
     study = write_study(checkpoints=str(store), search=TRIALS)
     store.write_text("in the way")
     with pytest.raises(StudyFailed, match=r"checkpoint could not be saved to .*store"):
@@ -85,7 +86,7 @@ class Beside:
 
     def __init__(self, coordinator: Coordinator, study: Study, place: Path) -> None:
         self.coordinator, self.place = coordinator, place
-        self.setup = worker.Setup(
+        self.setup = Setup(
             trainable=study.file.trainable,
             folder=study.folder,
             study=coordinator.folder,
@@ -100,7 +101,7 @@ class Beside:
 
 @pytest.fixture
 def beside(write_study, home, store, tmp_path, monkeypatch):
-    monkeypatch.setattr(worker, "END_PATIENCE_S", 0.0)
+    monkeypatch.setattr(execution, "END_PATIENCE_S", 0.0)
     monkeypatch.setattr(worker, "STORE_LOOK_S", 0.01)
     monkeypatch.setattr(stores, "PATIENCE_S", 0.0)
     study = studyfile.load(write_study(checkpoints=str(store), search=TRIALS))

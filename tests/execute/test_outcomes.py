@@ -8,7 +8,9 @@ import pytest
 
 from hpo.checkpoints import open_checkpoints
 from hpo.errors import InputError, StudyConflict, StudyFailed
-from hpo.execute.worker import ChannelLost, Setup, run_trial
+from hpo.execute.channel import ChannelLost
+from hpo.execute.execution import Execution
+from hpo.execute.setup import Setup
 from hpo.records import State, TrialSpec
 from hpo.study import run
 from hpo.trainable import FunctionTrainable
@@ -58,8 +60,9 @@ def test_a_coordinator_that_does_not_answer_is_no_outcome(tmp_path, home):
 
     folder = home.study("toy")
     setup = Setup("toys:train", tmp_path, folder, open_checkpoints("default", folder, ""))
-    with pytest.raises(ChannelLost):
-        run_trial(setup, FunctionTrainable(train, None), TrialSpec(0, {}, 0, ""), Gone())
+    trainable, spec = FunctionTrainable(train, None), TrialSpec(0, {}, 0, "")
+    with Execution(setup, trainable, spec, Gone()) as execution, pytest.raises(ChannelLost):
+        execution.run()
 
 
 def test_a_process_of_its_own_for_each_trial_means_nothing_in_one_process(write_study, home):

@@ -200,6 +200,10 @@ def test_record_and_tracker_in_postgresql_and_a_store_that_is_away_for_a_while(
     client = MlflowClient(service.tracking)
     experiment = client.get_experiment_by_name("durable")
     assert experiment is not None
-    runs = client.search_runs([experiment.experiment_id], "tags.hpo.trial != ''")
-    assert sorted(int(run.data.tags["hpo.trial"]) for run in runs) == list(range(6))
-    assert {run.info.status for run in runs} == {"FINISHED"}
+
+    def shown() -> list[tuple[int, str]]:
+        runs = client.search_runs([experiment.experiment_id], "tags.hpo.trial != ''")
+        return sorted((int(run.data.tags["hpo.trial"]), run.info.status) for run in runs)
+
+    # The tracker follows the record at its own pace.
+    until(lambda: shown() == [(number, "FINISHED") for number in range(6)], lambda: f"{shown()}")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from train_helpers import Run, config
+from train_helpers import Run, config, outputs_of
 
 from hpo.errors import InputError
 from hpo.train.builtin import trainer
@@ -19,10 +19,6 @@ from hpo.train.problem import assemble
 
 DIGITS = {"kind": "sklearn", "name": "digits", "targets": "inputs"}
 LINEAR: dict[str, Any] = {"kind": "autoencoder", "widths": [], "code": 2}
-
-
-def same(h: torch.Tensor, site: str) -> torch.Tensor:
-    return h
 
 
 def test_the_targets_are_the_scaled_inputs(tmp_path: Path) -> None:
@@ -78,7 +74,7 @@ def test_tied_weights_are_the_encoders() -> None:
         (1, 2, 3), 6
     ).items()
     x = torch.randn(7, 1, 2, 3, dtype=torch.float64)
-    assert torch.equal(tied.apply(params, x, same), free.apply(params | copied, x, same))
+    assert torch.equal(outputs_of(tied, params, x), outputs_of(free, params | copied, x))
 
 
 def test_the_model_gives_inputs_as_they_came(tmp_path: Path) -> None:
@@ -124,6 +120,11 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(InputError, match=message):
         trainer.check(config(**({"model": LINEAR} | changes)), tmp_path)
+
+
+def test_whitened_inputs_leave_a_code_nothing_to_choose() -> None:
+    with pytest.raises(ValidationError, match=r"some vary more than others, got .* pca_whitening"):
+        config(data=DIGITS | {"scaling": "pca_whitening"})
 
 
 def test_inputs_as_targets_are_a_task_of_their_own() -> None:

@@ -29,7 +29,7 @@ from hpo.train.parts import families
 from hpo.trainable import Scale
 config = trainer.config_type.model_validate({
     "data": {"kind": "csv", "path": "x.csv", "target": "y", "task": "regression"},
-    "model": {"kind": "cnn"},
+    "model": {"kind": "cnn", "normalization": {"kind": "batch"}},
     "optimizer": {"kind": "adamw"},
     "regularization": {
         "l1": {"strength": 0.1},
@@ -37,6 +37,8 @@ config = trainer.config_type.model_validate({
     },
     "batch_lr": {"rule": "sqrt", "scale_betas": True},
     "schedule": {"kind": "growing_batch", "max_batch_size": 256},
+    "augmentation": {"noise": {"sd": 0.1}, "mixup": {"alpha": 0.2}},
+    "initialization": {"kind": "checkpoint", "path": "x.safetensors", "head": "random"},
 })
 config.derived(), config.model_dump_json(), trainer.metrics(config), families()
 trainer.rescale(config.model_dump(mode="json"), Scale(128))
@@ -128,6 +130,12 @@ def test_rescale_to_more_workers_keeps_the_rows_of_each() -> None:
     moved = trainer.rescale(tree, Scale(workers=4))
     assert moved.config["batch_lr"]["batch_size"] == 256
     assert moved.assumptions[0].startswith("each of 4 workers takes 64 rows of every step")
+    assert not any("batch norm" in assumption for assumption in moved.assumptions)
+    tree["model"]["normalization"] = {"kind": "batch"}
+    assert any(
+        assumption.startswith("batch norm's means and variances are those of all workers")
+        for assumption in trainer.rescale(tree, Scale(workers=4)).assumptions
+    )
     with pytest.raises(InputError, match="batch size 250 cannot be shared by 4 workers"):
         trainer.rescale(tree, Scale(250, workers=4))
     with pytest.raises(InputError, match="workers must be at least 1"):
@@ -139,6 +147,9 @@ def test_rescale_to_another_length() -> None:
     moved = trainer.rescale(tree, Scale(epochs=90))
     assert moved.config == {**tree, "epochs": 90}
     assert "early_stopping.patience stays 3 epochs" in moved.assumptions
+    cycles = {"schedule": {"kind": "warm_restarts"}, "early_stopping": {"at": "cycle_end"}}
+    moved = trainer.rescale(config(**cycles).model_dump(mode="json"), Scale(epochs=90))
+    assert "early_stopping.patience stays 5 cycles" in moved.assumptions
     with pytest.raises(InputError, match="epochs: "):
         trainer.rescale(tree, Scale(epochs=0))
 
@@ -184,9 +195,10 @@ def test_every_part_can_be_listed() -> None:
         "WeightDecay",
         "MaxNorm",
     }
-    assert len(found["data"]) == 7 and len(found["model"]) == 8
-    assert len(found["initialization"]) == 8
+    assert len(found["data"]) == 7 and len(found["initialization"]) == 9
+    assert len(found["model"]) == 9 and len(found["normalization"]) == 5
     assert len(found["optimizer"]) == 8 and len(found["schedule"]) == 11
+    assert len(found["augmentation"]) == 9
     assert "epochs" not in found
     for name, members in found.items():
         for part in members:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from hpo.errors import DataError
 from hpo.train.data.scaling import fit_scaler
 from hpo.train.data.split import Split
 
@@ -50,6 +51,56 @@ def test_scaling_known_values() -> None:
     minmax = fit_scaler(X, "minmax")(X)[0]
     assert minmax.tolist() == pytest.approx([0.7088519598218486, 1.0, 1.0], rel=1e-6)
     assert fit_scaler(X, "none")(X).tolist() == X.tolist()
+
+
+def test_whitening_known_values() -> None:
+    scaler = fit_scaler(X, "pca_whitening")
+    z = scaler(X)
+    assert (scaler.scale**2).tolist() == pytest.approx(
+        [4.691301171272966, 1.1088568427564938, 0.006331547263551605], rel=1e-9
+    )
+    assert np.abs(z[0]).tolist() == pytest.approx(
+        [1.8969436096145817, 2.294428790064977, 0.511074720123009], rel=1e-9
+    )
+    assert np.allclose(np.cov(z.T, ddof=1), np.eye(3), atol=1e-10)
+    assert np.abs(z.mean(0)).max() < 1e-12
+    assert scaler.rotation is not None
+    assert (scaler.rotation.max(0) >= -scaler.rotation.min(0)).all(), "signs are no accident"
+
+
+def test_whitening_is_fitted_once_and_holds_for_other_rows() -> None:
+    scaler = fit_scaler(X, "pca_whitening")
+    assert np.allclose(scaler(X[:5]), scaler(X)[:5], rtol=1e-12)
+    assert not np.allclose(np.cov(scaler(3 * X).T), np.eye(3), atol=0.1)
+
+
+@pytest.mark.parametrize("share", [1e-7, 1e-5])
+def test_whitening_drops_directions_without_variance(share: float) -> None:
+    """A fourth column that is a sum of others, but for a share of noise; and a constant one."""
+    noise = np.random.default_rng(1).normal(size=50)
+    x = np.column_stack([X, X[:, 0] + X[:, 1] + share * noise, np.full(50, 7.0)])
+    scaler = fit_scaler(x, "pca_whitening")
+    columns = 3 if share**2 < 1e-12 else 4
+    assert scaler(x).shape == (50, columns)
+    assert np.allclose(np.cov(scaler(x).T), np.eye(columns), atol=1e-6)
+
+
+def test_whitening_of_fewer_rows_than_columns() -> None:
+    x = np.random.default_rng(0).normal(size=(6, 20))
+    z = fit_scaler(x, "pca_whitening")(x)
+    assert z.shape == (6, 5) and np.allclose(np.cov(z.T), np.eye(5), atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (np.zeros((5, 1, 8, 8)), r"for tables, got examples of shape \(1, 8, 8\)"),
+        (np.tile([1.0, 2.0], (9, 1)), "the 9 of the training split are all alike"),
+    ],
+)
+def test_whitening_refuses_what_has_no_directions(x: np.ndarray, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        fit_scaler(x, "pca_whitening")
 
 
 @pytest.mark.parametrize("scaling", ["zscore", "minmax"])

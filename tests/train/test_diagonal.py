@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from train_helpers import Run, config
+from train_helpers import Run, config, outputs_of
 
 from hpo.errors import InputError
 from hpo.train.builtin import trainer
@@ -108,7 +108,7 @@ def test_images_are_flattened() -> None:
     params = Layout(model.shapes((1, 2, 3), 2)).split(torch.randn(24))
     x = torch.randn(4, 1, 2, 3)
     w = params["u"] ** 2 - params["v"] ** 2
-    assert torch.allclose(model.apply(params, x, lambda h, site: h), x.flatten(1) @ w.T)
+    assert torch.allclose(outputs_of(model, params, x), x.flatten(1) @ w.T)
 
 
 def test_it_is_for_numbers(tmp_path: Path) -> None:

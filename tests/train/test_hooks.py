@@ -96,6 +96,17 @@ class Sharpness(Regularizer):
         return wrapped
 
 
+class Twice(Regularizer):
+    """Asks for the same gradient again."""
+
+    def wrap_gradient(self, gradient: Gradient, context: Context) -> Gradient:
+        def wrapped(objective: Objective, params: torch.Tensor) -> Any:
+            gradient(objective, params)
+            return gradient(objective, params)
+
+        return wrapped
+
+
 class Halved(Regularizer):
     """Halves the weights that the forward pass sees, and adds their mean square to the loss."""
 
@@ -114,9 +125,11 @@ class Config(TrainConfig):
     regularization: More = More()
 
 
-def trained(part: Regularizer | None, steps: int = 3) -> tuple[Step, Knobs, list[Any], State]:
+def trained(
+    part: Regularizer | None, steps: int = 3, model: Any = None
+) -> tuple[Step, Knobs, list[Any], State]:
     base = config(
-        model={"kind": "mlp", "widths": [4, 4]},
+        model=model or {"kind": "mlp", "widths": [4, 4]},
         loss={"kind": "cross_entropy"},
         optimizer={"kind": "sgd", "momentum": 0.0},
     )
@@ -175,6 +188,17 @@ def test_a_gradient_can_be_taken_elsewhere() -> None:
     plain, sharp = trained(None, steps=1)[2], trained(Sharpness(), steps=1)[2]
     moved = (plain[1] - sharp[1]).abs().max()
     assert 1e-5 < moved < 0.05
+
+
+def test_of_several_forward_passes_the_last_one_leaves_the_models_state() -> None:
+    model = {"kind": "mlp", "widths": [4, 4], "normalization": {"kind": "batch"}}
+    plain, twice, sharp = (
+        trained(part, steps=1, model=model)[3]["model"] for part in (None, Twice(), Sharpness())
+    )
+    assert len(plain) == 4
+    for name, running in plain.items():
+        assert torch.equal(twice[name], running), "a second pass starts where the first one did"
+        assert not torch.allclose(sharp[name], running, rtol=1e-5), "the last pass was elsewhere"
 
 
 def test_gradients_flow_through_replaced_parameters_and_penalties() -> None:

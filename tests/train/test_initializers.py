@@ -1,14 +1,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 from pydantic import ValidationError
+from train_helpers import config
 
+from hpo.errors import InputError
 from hpo.train.initializers import (
     Constant,
-    InitializerPart,
+    Distribution,
     Kaiming,
     Normal,
     Orthogonal,
@@ -18,11 +21,12 @@ from hpo.train.initializers import (
     Xavier,
     fans,
 )
+from hpo.train.problem import assemble
 
 DENSE, CONV = (100, 300), (32, 16, 3, 3)
 
 
-def sample(part: InitializerPart, shape: tuple[int, ...] = DENSE, seed: int = 0) -> torch.Tensor:
+def sample(part: Distribution, shape: tuple[int, ...] = DENSE, seed: int = 0) -> torch.Tensor:
     return part.sample(shape, torch.Generator().manual_seed(seed))
 
 
@@ -48,7 +52,7 @@ def test_fans() -> None:
         (Uniform(bound=0.3), 0.3 / math.sqrt(3)),
     ],
 )
-def test_standard_deviation(part: InitializerPart, std: float) -> None:
+def test_standard_deviation(part: Distribution, std: float) -> None:
     weight = sample(part)
     assert weight.dtype == torch.float64
     assert weight.std().item() == pytest.approx(std, rel=3 / math.sqrt(2 * weight.numel()))
@@ -64,7 +68,7 @@ def test_standard_deviation(part: InitializerPart, std: float) -> None:
         (TruncatedNormal(std=0.1), 0.2),
     ],
 )
-def test_bounds_are_reached_and_never_exceeded(part: InitializerPart, bound: float) -> None:
+def test_bounds_are_reached_and_never_exceeded(part: Distribution, bound: float) -> None:
     largest = sample(part).abs().max().item()
     assert 0.99 * bound < largest <= bound
 
@@ -90,10 +94,35 @@ def test_sparse_units_have_just_so_many_inputs(shape: tuple[int, ...], inputs: i
     assert inputs <= 15 or len({tuple(row) for row in (weight != 0).tolist()}) > 1
 
 
-def test_constant_weights_are_not_zero() -> None:
+def test_constant_weights() -> None:
     assert (sample(Constant(value=-0.5)) == -0.5).all()
-    with pytest.raises(ValidationError, match="no gradient through a hidden layer"):
-        Constant(value=0)
+
+
+@pytest.mark.parametrize(
+    ("part", "setting"),
+    [
+        (Constant, "value"),
+        (Kaiming, "gain"),
+        (Normal, "std"),
+        (Orthogonal, "gain"),
+        (Sparse, "std"),
+        (TruncatedNormal, "std"),
+        (Uniform, "bound"),
+        (Xavier, "gain"),
+    ],
+)
+def test_weights_that_are_all_zero_are_refused(part: type[Distribution], setting: str) -> None:
+    for zero in (0, -0.0):
+        with pytest.raises(ValidationError, match="no gradient through a hidden layer"):
+            part(**{setting: zero})
+
+
+def test_weights_that_round_to_zero_are_refused(tmp_path: Path) -> None:
+    tiny = {"kind": "uniform", "bound": 1e-60}
+    with pytest.raises(InputError, match=r"in float32 those of layers\.0\.weight are"):
+        assemble(config(initialization=tiny), tmp_path).initial_params(0)
+    wide = config(initialization=tiny, precision="float64")
+    assert assemble(wide, tmp_path).initial_params(0).any()
 
 
 def test_kaiming_carries_the_variance_through_thirty_relu_layers() -> None:
@@ -108,6 +137,6 @@ def test_kaiming_carries_the_variance_through_thirty_relu_layers() -> None:
 @pytest.mark.parametrize(
     "part", [Kaiming(), Xavier(), Orthogonal(), Normal(), TruncatedNormal(), Uniform(), Sparse()]
 )
-def test_the_generator_decides(part: InitializerPart) -> None:
+def test_the_generator_decides(part: Distribution) -> None:
     assert torch.equal(sample(part, CONV, 1), sample(part, CONV, 1))
     assert not torch.equal(sample(part, CONV, 1), sample(part, CONV, 2))

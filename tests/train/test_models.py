@@ -2,16 +2,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
+from train_helpers import config, outputs_of
 
 from hpo.errors import InputError
 from hpo.train.layout import Layout
-from hpo.train.models import Autoencoder, Cnn, Gru, Lstm, Mlp, ModelPart, Transformer
+from hpo.train.models import Autoencoder, Cnn, Gru, Lstm, Mlp, ModelPart, ResNet, Transformer
 from hpo.train.task import Window
-
-
-def same(h: torch.Tensor, site: str) -> torch.Tensor:
-    return h
 
 
 def test_mlp_equals_stock_torch() -> None:
@@ -21,7 +19,7 @@ def test_mlp_equals_stock_torch() -> None:
     assert shapes["layers.0.weight"] == (7, 12)
     params = dict(zip(shapes, net.parameters(), strict=True))
     x = torch.randn(4, 3, 2, 2)
-    assert torch.equal(model.apply(params, x, same), net(x.flatten(1)))
+    assert torch.equal(outputs_of(model, params, x), net(x.flatten(1)))
 
 
 def test_cnn_equals_stock_torch() -> None:
@@ -40,7 +38,7 @@ def test_cnn_equals_stock_torch() -> None:
     params = dict(zip(shapes, net.parameters(), strict=True))
     assert [tuple(p.shape) for p in params.values()] == list(shapes.values())
     x = torch.randn(5, 1, 8, 8)
-    assert torch.equal(model.apply(params, x, same), net(x))
+    assert torch.equal(outputs_of(model, params, x), net(x))
 
 
 @pytest.mark.parametrize(
@@ -68,15 +66,22 @@ def test_sites_have_the_names_of_layers(
     layout = Layout(model.shapes(inputs, 3))
     params = layout.split(torch.randn(layout.size))
     x = torch.randint(3, (2, 5)) if isinstance(inputs, Window) else torch.randn(2, *inputs)
-    outputs = model.apply(params, x, halve)
+    outputs = outputs_of(model, params, x, halve)
     assert list(seen) == sites
-    assert not torch.allclose(outputs, model.apply(params, x, same)), "what it returns is used"
+    assert not torch.allclose(outputs, outputs_of(model, params, x)), "what it returns is used"
 
 
 @pytest.mark.parametrize(
-    ("model", "inputs"), [(Mlp(widths=(4, 4)), (6,)), (Cnn(channels=(2, 3)), (1, 8, 8))]
+    ("model", "inputs", "sites"),
+    [
+        (Mlp(widths=(4, 4)), (6,), 2),
+        (Cnn(channels=(2, 3)), (1, 8, 8), 2),
+        (ResNet(channels=(2, 3)), (1, 8, 8), 5),
+    ],
 )
-def test_every_hidden_layer_is_a_site(model: ModelPart, inputs: tuple[int, ...]) -> None:
+def test_every_hidden_layer_is_a_site(
+    model: ModelPart, inputs: tuple[int, ...], sites: int
+) -> None:
     layout = Layout(model.shapes(inputs, 3))
     seen = {}
 
@@ -85,11 +90,19 @@ def test_every_hidden_layer_is_a_site(model: ModelPart, inputs: tuple[int, ...])
         return torch.zeros_like(h)
 
     vector = torch.randn(layout.size)
-    outputs = model.apply(layout.split(vector), torch.randn(2, *inputs), watch)
-    assert len(seen) == 2
+    outputs = outputs_of(model, layout.split(vector), torch.randn(2, *inputs), watch)
+    assert len(seen) == sites
     assert all((h >= 0).all() for h in seen.values()), "after the activation"
     head = [value for name, value in layout.split(vector).items() if name.endswith("bias")][-1]
     assert torch.equal(outputs, head.expand(2, 3)), "the next layer sees what the hook returned"
+
+
+@pytest.mark.parametrize(
+    "kind", ["gru", "lstm", "transformer", "diagonal", "autoencoder", "multitask"]
+)
+def test_normalization_is_a_setting_where_there_is_something_to_normalise(kind: str) -> None:
+    with pytest.raises(ValidationError, match="normalization"):
+        config(model={"kind": kind, "normalization": {"kind": "batch"}})
 
 
 def test_without_widths_an_mlp_is_linear() -> None:

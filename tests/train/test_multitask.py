@@ -11,7 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
-from train_helpers import Run, config
+from train_helpers import Run, config, outputs_of
 
 from hpo.errors import DataError, InputError
 from hpo.train.builtin import trainer
@@ -30,10 +30,6 @@ X = torch.randn(8, 6, generator=torch.Generator().manual_seed(1), dtype=torch.fl
 Y = torch.randn(8, TARGETS, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
 
 
-def same(h: torch.Tensor, site: str) -> torch.Tensor:
-    return h
-
-
 def test_it_equals_stock_torch() -> None:
     trunk = nn.Sequential(nn.Linear(6, 7), nn.Tanh(), nn.Linear(7, 5), nn.Tanh())
     heads = [nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 1)) for _ in range(TARGETS)]
@@ -45,7 +41,7 @@ def test_it_equals_stock_torch() -> None:
         for own, given in zip(parameters, LAYOUT.split(VECTOR).values(), strict=True):
             own.copy_(given)
     expected = torch.cat([head(trunk(X)) for head in heads], dim=1)
-    assert (MODEL.apply(LAYOUT.split(VECTOR), X, same) - expected).abs().max() < 1e-12
+    assert (outputs_of(MODEL, LAYOUT.split(VECTOR), X) - expected).abs().max() < 1e-12
 
 
 def test_every_hidden_layer_is_a_site() -> None:
@@ -55,7 +51,7 @@ def test_every_hidden_layer_is_a_site() -> None:
         seen.append(site)
         return h
 
-    MODEL.apply(LAYOUT.split(VECTOR), X, watch)
+    outputs_of(MODEL, LAYOUT.split(VECTOR), X, watch)
     assert seen == ["trunk.0", "trunk.1", *(f"heads.{t}.0" for t in range(TARGETS))]
 
 
@@ -66,7 +62,7 @@ def test_linear_heads_make_an_mlp_of_it() -> None:
 
 def gradient(loss: Mse) -> dict[str, torch.Tensor]:
     leaf = VECTOR.clone().requires_grad_()
-    value = loss.training(MODEL.apply(LAYOUT.split(leaf), X, same), Y)
+    value = loss.training(outputs_of(MODEL, LAYOUT.split(leaf), X), Y)
     return LAYOUT.split(torch.autograd.grad(value, leaf)[0])
 
 
@@ -87,14 +83,14 @@ def test_without_weight_the_others_shape_nothing() -> None:
         (found[name] == 0).all() for name in found if name.startswith(("heads.1", "heads.2"))
     )
     leaf = VECTOR.clone().requires_grad_()
-    first = MODEL.apply(LAYOUT.split(leaf), X, same)[:, 0]
+    first = outputs_of(MODEL, LAYOUT.split(leaf), X)[:, 0]
     alone = (first - Y[:, 0]).square().mean() / TARGETS
     expected = LAYOUT.split(torch.autograd.grad(alone, leaf)[0])
     assert all(torch.allclose(found[name], expected[name], rtol=1e-12) for name in found)
 
 
 def test_evaluation_counts_all_alike() -> None:
-    outputs = MODEL.apply(LAYOUT.split(VECTOR), X, same)
+    outputs = outputs_of(MODEL, LAYOUT.split(VECTOR), X)
     expected = (outputs - Y).square().mean()
     assert torch.equal(Mse(auxiliary=0.25).evaluation(outputs, Y), expected)
     assert torch.allclose(Mse(auxiliary=1.0).training(outputs, Y), expected)
@@ -150,10 +146,10 @@ def test_what_is_scored(tmp_path: Path, scored: str) -> None:
     problem = assemble(chosen, tmp_path)
     params = problem.initial_params(0)
     rows = problem.rows(problem.splits.validation)
-    outputs = chosen.model.apply(problem.layout.split(params), rows.x, same)
+    outputs = outputs_of(chosen.model, problem.layout.split(params), rows.x)
     errors = (outputs - rows.y)[:, : 2 if scored == "all" else 1]
     unit = torch.from_numpy(problem.splits.scale_targets.scale)[: errors.shape[1]]
-    found = evaluate(problem, params, rows)
+    found = evaluate(problem, params, {}, rows)
     assert found["loss"] == pytest.approx(errors.square().mean().item(), rel=1e-12)
     rmse = (errors * unit).square().mean().sqrt().item()
     assert found["rmse"] == pytest.approx(rmse, rel=1e-12)

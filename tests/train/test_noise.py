@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from hpo.train.noise import Noise, NoiseSource, derive, mix, step_keys
 
@@ -100,6 +103,84 @@ def test_noise_is_equal_to_the_bit_alone_and_under_vmap() -> None:
     lanes = torch.func.vmap(keep)(keys, rates)
     alone = torch.stack([keep(key, rate) for key, rate in zip(keys, rates, strict=True)])
     assert torch.equal(lanes, alone)
+
+
+def draws(kind: str, dtype: torch.dtype, steps: int = 10) -> torch.Tensor:
+    keys = step_keys(2, torch.arange(steps))
+    return torch.stack([getattr(SOURCE.at(key), kind)("a", SHAPE, dtype) for key in keys])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_uniform_numbers(dtype: torch.dtype) -> None:
+    found = draws("uniform", dtype)
+    assert found.dtype == dtype and found.min() >= 0 and found.max() < 1
+    assert stats.kstest(found.numpy().ravel(), stats.uniform.cdf).pvalue > 1e-3
+    assert torch.equal(found.double(), draws("uniform", torch.float64)), "precision changes nothing"
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_normal_numbers(dtype: torch.dtype) -> None:
+    found = draws("normal", dtype).double().numpy().ravel()
+    assert stats.kstest(found, stats.norm.cdf).pvalue > 1e-3
+    n = found.size
+    moments = {1: 0.0, 2: 1.0, 3: 0.0, 4: 3.0}
+    for power, value in moments.items():
+        spread = np.sqrt(stats.norm.moment(2 * power) - value**2)
+        assert abs((found**power).mean() - value) < 4 * spread / np.sqrt(n)
+    assert 3.5 < np.abs(found).max() < 5.5
+
+
+def test_the_ends_of_the_words_are_finite_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends = torch.tensor([-(2**31), -1, 0, 2**31 - 1], dtype=torch.int32)
+    monkeypatch.setattr(Noise, "words", lambda *_: ends)
+    noise = SOURCE.at(ends[0])
+    for dtype in (torch.float32, torch.float64):
+        uniform = noise.uniform("a", ends.shape, dtype)
+        assert uniform.tolist() == [0.0, 0.5 - 2.0**-24, 0.5, 1 - 2.0**-24]
+        normal = noise.normal("a", ends.shape, dtype)
+        assert torch.isfinite(normal).all() and torch.equal(normal, -normal.flip(0))
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 1000])
+def test_permutations_have_every_row_once(n: int) -> None:
+    keys = step_keys(4, torch.arange(20))
+    found = torch.stack([SOURCE.at(key).permutation("a", n) for key in keys])
+    assert torch.equal(found.sort(1).values, torch.arange(n).expand(20, n))
+    assert n < 1000 or len({tuple(row) for row in found.tolist()}) == 20
+
+
+def test_every_order_is_as_likely() -> None:
+    keys = step_keys(6, torch.arange(6000))
+    found = [tuple(SOURCE.at(key).permutation("a", 4).tolist()) for key in keys]
+    counts = [found.count(order) for order in itertools.permutations(range(4))]
+    assert sum(counts) == 6000 and stats.chisquare(counts).pvalue > 1e-3
+
+
+def test_two_numbers_of_a_step_are_independent_over_steps() -> None:
+    pair = torch.Size((2,))
+    for site in ("a", "b", "c"):
+        found = torch.stack(
+            [
+                SOURCE.at(key).uniform(site, pair, torch.float64)
+                for key in step_keys(8, torch.arange(6000))
+            ]
+        ).numpy()
+        counts = np.histogram2d(*found.T, bins=10, range=[(0, 1), (0, 1)])[0]
+        assert stats.chisquare(counts.ravel()).pvalue > 1e-3, site
+
+
+@pytest.mark.parametrize("kind", ["uniform", "normal"])
+def test_numbers_are_equal_to_the_bit_alone_and_under_vmap(kind: str) -> None:
+    keys = torch.stack([step_keys(seed, torch.tensor([17]))[0] for seed in (1, 2, 3)])
+
+    def one(key: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        noise = Noise(SOURCE, key)
+        shape = torch.Size((7, 13))
+        return getattr(noise, kind)("a", shape, torch.float32), noise.permutation("a", 99)
+
+    lanes = torch.func.vmap(one)(keys)
+    for found, expected in zip(lanes, zip(*map(one, keys), strict=True), strict=True):
+        assert torch.equal(found, torch.stack(expected))
 
 
 def test_derived_seeds_depend_on_every_label() -> None:

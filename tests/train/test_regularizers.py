@@ -24,7 +24,8 @@ from hpo.train.settings import per_lane
 from hpo.train.step import Batch, Knobs, Step
 
 LIKE = torch.empty(0, dtype=torch.float64)
-B, INPUTS, OUTPUTS = 16, (5,), 3
+B, OUTPUTS = 16, 3
+INPUTS = {"mlp": (5,), "cnn": (2, 8, 8)}
 
 
 def tensor(*values: float) -> torch.Tensor:
@@ -88,7 +89,8 @@ def train(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Parameters after some steps, as a vector and by name; `bound` replaces knobs by path."""
     case = case.model_copy(update={"loss": case.loss or config(**EVERYTHING).loss})
-    layout = Layout(case.model.shapes(INPUTS, OUTPUTS))
+    inputs = INPUTS[case.model.kind]
+    layout = Layout(case.model.shapes(inputs, OUTPUTS))
     generator = torch.Generator().manual_seed(0)
     params = torch.randn(layout.size, generator=generator, dtype=torch.float64)
     step = Step(case, layout, LIKE, value_and_grad)
@@ -96,7 +98,7 @@ def train(
     parts = Knobs.of(bind(case, {k: LIKE.new_tensor(v) for k, v in values.items()}))
     state = step.init_state(params, parts)
     for t in range(steps):
-        x = torch.randn(B, *INPUTS, generator=generator, dtype=torch.float64)
+        x = torch.randn(B, *inputs, generator=generator, dtype=torch.float64)
         y = torch.randint(OUTPUTS, (B,), generator=generator)
         if case.loss is not None and case.loss.kind == "mse":
             y = torch.randn(B, OUTPUTS, generator=generator, dtype=torch.float64)
@@ -108,6 +110,13 @@ def train(
 
 
 PLAIN = {"loss": {"kind": "cross_entropy"}, "optimizer": {"kind": "sgd", "momentum": 0.0}}
+CNN = {"model": {"kind": "cnn", "channels": [4]}}
+
+
+def augmented(part: str, field: str, value: float, **more: Any) -> tuple[str, dict[str, Any]]:
+    return f"augmentation.{part}.{field}", {"augmentation": {part: {field: value}}, **more}
+
+
 NEUTRAL = {
     "l1": ("regularization.l1.strength", {"regularization": {"l1": {"strength": 0.1}}}),
     "l2": ("regularization.l2.strength", {"regularization": {"l2": {"strength": 0.1}}}),
@@ -131,10 +140,21 @@ NEUTRAL = {
         "optimizer.momentum",
         {"optimizer": {"kind": "rmsprop", "momentum": 0.9}},
     ),
+    "shift": augmented("shift", "share", 0.3, **CNN),
+    "flip": augmented("flip", "probability", 0.5, **CNN),
+    "brightness": augmented("color_jitter", "brightness", 1.0, **CNN),
+    "contrast": augmented("color_jitter", "contrast", 0.5, **CNN),
+    "cutout": augmented("cutout", "side", 0.5, **CNN),
+    "time shift": augmented("time_shift", "share", 0.3),
+    "scaling": augmented("scaling", "sd", 0.3),
+    "noise": augmented("noise", "sd", 0.3),
+    "mixup": augmented("mixup", "alpha", 1.0),
 }
+IMAGES = ("shift", "flip", "brightness", "contrast", "cutout")
 WITHOUT: dict[str, dict[str, Any]] = {
     "rmsprop's momentum": {"optimizer": {"kind": "rmsprop"}},
     "auxiliary targets": {"loss": {"kind": "mse"}},
+    **dict.fromkeys(IMAGES, CNN),
 }
 """What is there where a part is absent, if it is more than the plain config."""
 
@@ -196,9 +216,10 @@ def test_decoupled_decay_equals_torch_adamw() -> None:
     _, found = train(config(**changes, regularization={"weight_decay": {"strength": 0.3}}), steps=9)
 
     generator = torch.Generator().manual_seed(0)
-    layout = Layout(config(**changes).model.shapes(INPUTS, OUTPUTS))
+    inputs = INPUTS["mlp"]
+    layout = Layout(config(**changes).model.shapes(inputs, OUTPUTS))
     start = layout.split(torch.randn(layout.size, generator=generator, dtype=torch.float64))
-    net = torch.nn.Linear(*INPUTS, OUTPUTS, dtype=torch.float64)
+    net = torch.nn.Linear(*inputs, OUTPUTS, dtype=torch.float64)
     net.weight.data, net.bias.data = start["layers.0.weight"], start["layers.0.bias"]
     groups = [
         {"params": [net.weight], "weight_decay": 0.3},
@@ -206,7 +227,7 @@ def test_decoupled_decay_equals_torch_adamw() -> None:
     ]
     optimizer = torch.optim.AdamW(groups, lr=0.1)
     for _ in range(9):
-        x = torch.randn(B, *INPUTS, generator=generator, dtype=torch.float64)
+        x = torch.randn(B, *inputs, generator=generator, dtype=torch.float64)
         y = torch.randint(OUTPUTS, (B,), generator=generator)
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(net(x), y).backward()

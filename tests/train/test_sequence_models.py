@@ -11,10 +11,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import nn
-from train_helpers import Run, config
+from train_helpers import Run, config, outputs_of
 
 from hpo.errors import InputError
 from hpo.train.builtin import trainer
+from hpo.train.initializers import Constant
 from hpo.train.layout import Layout
 from hpo.train.models import Gru, Lstm, ModelPart, Transformer
 from hpo.train.models.recurrent import Recurrent
@@ -24,10 +25,6 @@ from hpo.train.task import Window
 B, L, V, WIDTH = 4, 9, 7, 6
 TEXT = Window(L, V)
 SERIES = (3, L)
-
-
-def same(h: torch.Tensor, site: str) -> torch.Tensor:
-    return h
 
 
 def parameters(model: ModelPart, inputs: tuple[int, ...], outputs: int) -> dict[str, torch.Tensor]:
@@ -66,7 +63,7 @@ def test_recurrent_layers_equal_torchs(
     states, _ = rnn(entered)
     states = states if isinstance(inputs, Window) else states[:, -1]
     expected = states @ params["head.weight"].T + params["head.bias"]
-    found = model.apply(params, x, same)
+    found = outputs_of(model, params, x)
     assert found.shape == expected.shape
     assert (found - expected).abs().max() < 1e-10
 
@@ -92,7 +89,7 @@ def test_a_transformer_equals_torchs(inputs: tuple[int, ...]) -> None:
         h = steps @ params["input.weight"].T + params["input.bias"] + params["positions.weight"]
         h = net(h).mean(1)
     expected = h @ params["head.weight"].T + params["head.bias"]
-    assert (model.apply(params, x, same) - expected).abs().max() < 1e-10
+    assert (outputs_of(model, params, x) - expected).abs().max() < 1e-10
 
 
 @pytest.mark.parametrize(
@@ -103,7 +100,7 @@ def test_no_character_is_seen_before_its_turn(model: ModelPart) -> None:
     x = batch(TEXT)
     changed = x.clone()
     changed[:, 5] = (x[:, 5] + 1) % V
-    before, after = model.apply(params, x, same), model.apply(params, changed, same)
+    before, after = outputs_of(model, params, x), outputs_of(model, params, changed)
     assert torch.equal(before[:, :5], after[:, :5])
     assert (before[:, 5:] != after[:, 5:]).any(2).all()
 
@@ -111,7 +108,7 @@ def test_no_character_is_seen_before_its_turn(model: ModelPart) -> None:
 def test_a_shorter_window_has_the_same_outputs() -> None:
     for model in (Lstm(width=WIDTH), Transformer(width=WIDTH, heads=2)):
         params, x = parameters(model, TEXT, V), batch(TEXT)
-        whole, part = model.apply(params, x, same), model.apply(params, x[:, :4], same)
+        whole, part = outputs_of(model, params, x), outputs_of(model, params, x[:, :4])
         assert torch.allclose(whole[:, :4], part, rtol=1e-12)
 
 
@@ -165,10 +162,24 @@ def test_norms_start_at_one_and_positions_as_sinusoids(tmp_path: Path) -> None:
     assert positions[3, :4].tolist() == pytest.approx(third, rel=1e-12)
 
 
+def test_first_values_that_a_model_gives_itself_may_be_zeros(tmp_path: Path) -> None:
+    """As the only position is, where the width is 1; weights that were drawn may not."""
+    (tmp_path / "t.txt").write_text("abcdefg" * 40)
+    chosen = config(
+        data={"kind": "text", "path": "t.txt", "length": 1},
+        model={"kind": "transformer", "width": 1, "heads": 1, "layers": 1},
+    )
+    problem = assemble(chosen, tmp_path)
+    assert problem.layout.split(problem.initial_params(0))["positions.weight"].tolist() == [[0.0]]
+    tiny = chosen.model_copy(update={"initialization": Constant(value=1e-60)})
+    with pytest.raises(InputError, match=r"those of embedding\.weight are"):
+        assemble(tiny, tmp_path).initial_params(0)
+
+
 def test_embeddings_and_positions_are_exempt_from_penalties() -> None:
     model = Transformer(width=4, heads=2, layers=1)
     layout = Layout(model.shapes(TEXT, V), model.exempt)
-    weights = {name for name in layout.shapes if layout.is_weight(name)}
+    weights = {name for name in layout.shapes if layout.is_penalised(name)}
     assert weights == {
         "layers.0.self_attn.in_proj_weight",
         "layers.0.self_attn.out_proj.weight",

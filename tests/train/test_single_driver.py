@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from train_helpers import EVERYTHING, Run, config
+from train_helpers import EVERYTHING, Died, Run, config
 
 from hpo.errors import HpoError
 from hpo.train.config import TrainConfig
@@ -46,6 +46,11 @@ def interrupted(case: TrainConfig, run_: Run, stops: tuple[int, ...]) -> dict[st
         ({"kind": "mlp"}, {"kind": "sgd"}, 0.05),
         ({"kind": "cnn"}, {"kind": "sgd", "nesterov": True}, 0.09),
         ({"kind": "mlp", "widths": [64]}, {"kind": "adamw"}, 0.05),
+        ({"kind": "mlp", "normalization": {"kind": "batch"}}, {"kind": "sgd"}, 0.05),
+        ({"kind": "mlp", "normalization": {"kind": "weight"}}, {"kind": "sgd"}, 0.05),
+        ({"kind": "cnn", "normalization": {"kind": "local_response"}}, {"kind": "sgd"}, 0.09),
+        ({"kind": "resnet", "normalization": {"kind": "batch"}}, {"kind": "sgd"}, 0.06),
+        ({"kind": "resnet", "normalization": {"kind": "layer"}}, {"kind": "adamw"}, 0.08),
     ],
 )
 def test_digits_are_learned(
@@ -140,6 +145,29 @@ def test_early_stopping_keeps_the_best_weights(make_run: MakeRun) -> None:
     assert torch.equal(kept, running[start : start + 8])
 
 
+def test_the_best_weights_keep_their_own_running_statistics(make_run: MakeRun) -> None:
+    normalised = {
+        "model": {"kind": "mlp", "widths": [8], "normalization": {"kind": "batch"}},
+        "batch_lr": {"base_lr": 3.0, "batch_size": 64},
+        "schedule": {"kind": "constant"},
+    }
+    trial = make_run()
+    result = run(config(**DIGITS | STOPPING, **normalised), trial.trial())
+    best = int(result["best_epoch"])
+    assert best < result["epochs"]
+    kept = load_file(trial.folder / "ck" / "model.safetensors")
+    running = []
+    for epoch in (best, best + 1):
+        other = make_run(f"until {epoch}", stop_at=epoch)
+        with pytest.raises(TrialStopped):
+            run(config(**DIGITS, epochs=30, **normalised), other.trial())
+        running.append(load_file(other.folder / "ck" / "running.safetensors"))
+    for name in ("layers.0.mean", "layers.0.var"):
+        then, later = (tensors[f"state/model/{name}"] for tensors in running)
+        assert torch.equal(kept[name], then), name
+        assert not torch.equal(kept[name], later), name
+
+
 @pytest.mark.parametrize(
     ("val_loss", "best", "better"),
     [
@@ -161,13 +189,19 @@ def test_what_counts_as_better(val_loss: float, best: float, better: bool) -> No
 # ---- going on after an interruption ----
 
 
+@pytest.mark.parametrize("normalization", ["none", "batch"])
 @pytest.mark.parametrize("optimizer", [{"kind": "sgd"}, {"kind": "adamw"}])
 @pytest.mark.parametrize("stopping", [{}, {"early_stopping": {"patience": 2}}])
 def test_a_resumed_trial_gives_the_same_bits(
-    make_run: MakeRun, optimizer: dict[str, Any], stopping: dict[str, Any]
+    make_run: MakeRun, normalization: str, optimizer: dict[str, Any], stopping: dict[str, Any]
 ) -> None:
     case = config(
-        **EVERYTHING, optimizer=optimizer, epochs=9, batch_lr={"base_lr": 0.5}, **stopping
+        **EVERYTHING,
+        model={"kind": "mlp", "widths": [8], "normalization": {"kind": normalization}},
+        optimizer=optimizer,
+        epochs=9,
+        batch_lr={"base_lr": 0.5},
+        **stopping,
     )
     whole, parts = make_run("whole"), make_run("parts")
     result = run(case, whole.trial())
@@ -199,11 +233,25 @@ def test_what_a_killed_writer_leaves_does_no_harm(make_run: MakeRun) -> None:
     assert not torn.exists()
 
 
-def test_checkpoints_can_be_rarer_than_epochs(make_run: MakeRun) -> None:
+@pytest.mark.parametrize(("seconds", "again"), [(0, 3), (3600, 1)])
+def test_a_trial_that_died_goes_on_from_where_it_was_saved(
+    make_run: MakeRun, seconds: float, again: int
+) -> None:
+    case = config(checkpoint_seconds=seconds)
+    trial = make_run(die_at=3)
+    with pytest.raises(Died):
+        run(case, trial.trial())
+    trial.die_at = None
+    result = run(case, trial.trial())
+    assert [report.step for report in trial.reports] == [1, 2, 3, *range(again, 5)]
+    assert result == run(case, make_run("other").trial())
+
+
+def test_a_trial_that_pauses_is_saved_however_rare_checkpoints_are(make_run: MakeRun) -> None:
     case = config(checkpoint_seconds=3600)
     trial = make_run()
-    result = interrupted(case, trial, (3,))
-    assert [report.step for report in trial.reports] == [1, 2, 3, 1, 2, 3, 4]
+    result = interrupted(case, trial, (2,))
+    assert [report.step for report in trial.reports] == [1, 2, 2, 3, 4]
     assert result == run(case, make_run("other").trial())
 
 

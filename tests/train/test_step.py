@@ -11,17 +11,17 @@ from hpo.train.drivers.single import value_and_grad
 from hpo.train.lanes import bind, knobs
 from hpo.train.layout import Layout
 from hpo.train.noise import step_keys
-from hpo.train.regularizers.base import Objective
 from hpo.train.step import Batch, Knobs, Step
 from hpo.train.task import Window
 
 K, STEPS, B = 3, 20, 12
+INPUTS = {"mlp": (6,), "cnn": (1, 8, 8), "resnet": (1, 8, 8)}
 TEXT = Window(length=5, characters=7)
 
 
-def grad_and_value(objective: Objective, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    grads, value = torch.func.grad_and_value(objective)(params)
-    return value, grads
+def grad_and_value(objective: Any, params: torch.Tensor) -> tuple[Any, Any, Any]:
+    grads, (value, state) = torch.func.grad_and_value(objective, has_aux=True)(params)
+    return value, grads, state
 
 
 # Values that follow from per-lane values, and so differ between lanes themselves.
@@ -60,7 +60,7 @@ OPTIMIZERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"kind": "lion"}, {"batch_lr": {"base_lr": 0.02}}),
 ]
 NUMBERS: dict[str, Any] = {"loss": {"kind": "mse"}}
-CHARACTERS: dict[str, Any] = {"dropout": {"hidden": 0.2}}
+CHARACTERS: dict[str, Any] = {"dropout": {"hidden": 0.2}, "augmentation": {}}
 MODELS: list[tuple[dict[str, Any], tuple[int, ...], dict[str, Any]]] = [
     ({"kind": "lstm", "width": 6, "layers": 2}, TEXT, CHARACTERS),
     ({"kind": "lstm", "width": 6}, (2, 5), {}),
@@ -97,8 +97,8 @@ def data(inputs: tuple[int, ...], loss: str, generator: torch.Generator) -> tupl
     [
         (model, inputs, optimizer, changes)
         for model, inputs in (
-            ({"kind": "mlp", "widths": [9, 7]}, (6,)),
-            ({"kind": "cnn"}, (1, 8, 8)),
+            ({"kind": "mlp", "widths": [9, 7]}, INPUTS["mlp"]),
+            ({"kind": "cnn"}, INPUTS["cnn"]),
         )
         for optimizer, changes in OPTIMIZERS
     ]
@@ -110,7 +110,23 @@ def test_lanes_under_vmap_equal_the_same_trials_alone(
     optimizer: dict[str, Any],
     changes: dict[str, Any],
 ) -> None:
-    configs = lane_configs(model, optimizer, changes)
+    assert_lanes_equal_trials_alone(lane_configs(model, optimizer, changes), inputs)
+
+
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [
+        *(("mlp", kind) for kind in ("batch", "layer", "weight")),
+        *(("cnn", kind) for kind in ("batch", "layer", "weight", "local_response")),
+        *(("resnet", kind) for kind in ("none", "batch", "layer", "weight", "local_response")),
+    ],
+)
+def test_normalised_lanes_under_vmap_equal_the_same_trials_alone(model: str, kind: str) -> None:
+    normalised = {"kind": model, "normalization": {"kind": kind}}
+    assert_lanes_equal_trials_alone(lane_configs(normalised, {"kind": "sgd"}, {}), INPUTS[model])
+
+
+def assert_lanes_equal_trials_alone(configs: list[TrainConfig], inputs: tuple[int, ...]) -> None:
     first = configs[0]
     assert first.loss is not None
     generator = torch.Generator().manual_seed(0)
@@ -124,10 +140,10 @@ def test_lanes_under_vmap_equal_the_same_trials_alone(
     keys = torch.stack([step_keys(seed, torch.arange(STEPS)) for seed in range(K)])
     t = torch.arange(STEPS, dtype=torch.float64)
     values = [{k: like.new_tensor(v) for k, v in knobs(c).items()} for c in configs]
-    assert len(values[0]) >= 12
+    assert len(values[0]) >= (12 if isinstance(inputs, Window) else 15)
 
     step = Step(first, layout, like, value_and_grad)
-    alone, alone_losses = [], []
+    alone, alone_losses, alone_states = [], [], []
     for k in range(K):
         lane = Knobs.of(bind(configs[k], values[k]))
         params, state = start[k], step.init_state(start[k], lane)
@@ -135,6 +151,7 @@ def test_lanes_under_vmap_equal_the_same_trials_alone(
             batch = Batch(xs[k, i], ys[k, i], t[i], rates[k, i], keys[k, i])
             params, state, metrics = step(params, state, batch, lane)
         alone.append(params)
+        alone_states.append(state["model"])
         alone_losses.append(metrics["loss"])
 
     mapped = Step(first, layout, like, grad_and_value)
@@ -153,12 +170,18 @@ def test_lanes_under_vmap_equal_the_same_trials_alone(
 
     assert (params - torch.stack(alone)).abs().max() <= 1e-10
     assert (metrics["loss"] - torch.stack(alone_losses)).abs().max() <= 1e-10
+    for name, of_lanes in state["model"].items():
+        of_trials = torch.stack([own[name] for own in alone_states])
+        assert (of_lanes - of_trials).abs().max() <= 1e-10, name
+        assert (of_lanes[0] - of_lanes[1]).abs().max() > 0.01, "the lanes have one state"
+    assert bool(state["model"]) == first.model.mixes_rows()
     assert (params - start).abs().max() > 0.01, "nothing was trained"
     assert (params[0] - params[1]).abs().max() > 0.01, "the lanes do not differ"
 
 
 def test_a_step_writes_into_nothing_it_is_given() -> None:
-    case = lane_configs({"kind": "mlp", "widths": [5]}, {"kind": "adamw"}, COUPLED)[0]
+    model = {"kind": "mlp", "widths": [5], "normalization": {"kind": "batch"}}
+    case = lane_configs(model, {"kind": "adamw"}, COUPLED)[0]
     like = torch.empty(0, dtype=torch.float64)
     layout = Layout(case.model.shapes((6,), 3))
     step = Step(case, layout, like, value_and_grad)
@@ -172,7 +195,7 @@ def test_a_step_writes_into_nothing_it_is_given() -> None:
         step_keys(0, torch.arange(1))[0],
     )
     state = step.init_state(params, lane)
-    before = [x.clone() for x in (params, *batch, *state["optimizer"].values())]
+    given = [params, *batch, *state["optimizer"].values(), *state["model"].values()]
+    before = [x.clone() for x in given]
     step(params, state, batch, lane)
-    after = [params, *batch, *state["optimizer"].values()]
-    assert all(torch.equal(a, b) for a, b in zip(before, after, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, given, strict=True))

@@ -143,7 +143,7 @@ def test_scores_are_of_characters(tmp_path: Path) -> None:
     rows = problem.rows(problem.splits.validation)
     params = torch.zeros(problem.layout.size, dtype=torch.float64)
     problem.layout.split(params)["head.bias"].copy_(torch.tensor([1.0, 6.0, 3.0]).double().log())
-    found = evaluate(problem, params, rows)
+    found = evaluate(problem, params, {}, rows)
     wrong = (rows.y != 1).double().mean().item()
     assert found["error"] == pytest.approx(wrong, rel=1e-12)
     nats = -(1 - wrong) * math.log(0.6) - wrong * math.log(0.3)

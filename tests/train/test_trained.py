@@ -13,6 +13,7 @@ from hpo.errors import HpoError, InputError
 from hpo.train import checkpoint
 from hpo.train.builtin import trainer
 from hpo.train.data import load
+from hpo.train.problem import assemble
 
 CONFIGS = {
     "classes": config(),
@@ -47,6 +48,16 @@ CONFIGS = {
             ("series", {"kind": "npz", "path": "series.npz", "series": True}),
         )
     },
+    "whitened": config(data={"kind": "sklearn", "name": "wine", "scaling": "pca_whitening"}),
+    "batch norm": config(model={"kind": "mlp", "widths": [8], "normalization": {"kind": "batch"}}),
+    "weight norm": config(
+        model={"kind": "mlp", "widths": [8], "normalization": {"kind": "weight"}}
+    ),
+    "residual": config(
+        data={"kind": "sklearn", "name": "digits"},
+        model={"kind": "resnet", "channels": [4, 6], "normalization": {"kind": "batch"}},
+        epochs=1,
+    ),
 }
 
 
@@ -70,7 +81,10 @@ def raw_test_rows(chosen, folder):
     rows = splits.test()
     if splits.task == "next_character":
         return torch.from_numpy(rows.x), torch.from_numpy(rows.y), splits
-    x = rows.x * splits.scale_inputs.scale + splits.scale_inputs.offset
+    x = rows.x * splits.scale_inputs.scale
+    if splits.scale_inputs.rotation is not None:
+        x = x @ splits.scale_inputs.rotation.T
+    x = x + splits.scale_inputs.offset
     y = rows.y * splits.scale_targets.scale + splits.scale_targets.offset
     return torch.from_numpy(x), torch.from_numpy(y), splits
 
@@ -107,11 +121,6 @@ def test_it_can_be_exported_with_any_number_of_rows(trained, tmp_path):
         assert torch.equal(exported(x), model(x))
 
 
-def shapes_of(chosen, folder):
-    splits = load(chosen.data, folder)
-    return splits.inputs, splits.outputs
-
-
 def test_a_text_is_encoded_as_the_model_was_trained(tmp_path):
     (tmp_path / "text.txt").write_text("the quick brown fox " * 40)
     chosen, trial = CONFIGS["text with gru"], Run(tmp_path).trial()
@@ -128,19 +137,18 @@ def test_there_is_a_tensor_for_each_parameter(trained, tmp_path):
     chosen, _, weights, model = trained
     with safe_open(weights, "pt") as file:
         names = set(file.keys())
-    own = set(chosen.model.shapes(*shapes_of(chosen, tmp_path)))
-    assert names == own | {
-        f"{what}.{how}" for what in ("inputs", "targets") for how in ("offset", "scale")
+    problem = assemble(chosen, tmp_path)
+    network = problem.layout.split(torch.zeros(problem.layout.size))
+    state = chosen.model.init_state(network)
+    scaling = {"inputs.offset", "inputs.scale", "targets.offset", "targets.scale"}
+    if chosen.data.scaling == "pca_whitening":
+        scaling.add("inputs.rotation")
+    assert names == {*network, *state, *scaling}
+    assert set(model.state_dict()) == {
+        *(f"network.{name}" for name in network),
+        *(f"state.{name}" for name in state),
+        *(f"scaling.{name}" for name in scaling),
     }
-    assert {
-        "head.weight",
-        "stages.0.bias",
-        "layers.0.weight",
-        "encoder.0.bias",
-        "u",
-        "trunk.0.bias",
-    } & own
-    assert {f"network.{name}" for name in own} <= model.state_dict().keys()
 
 
 def test_weights_of_another_config_are_refused(tmp_path):
@@ -149,6 +157,39 @@ def test_weights_of_another_config_are_refused(tmp_path):
     weights = trainer.weights(config(), trial)
     with pytest.raises(InputError, match="weights of another config"):
         trainer.model(config(model={"kind": "mlp", "widths": [9]}), weights, tmp_path)
+
+
+def test_a_state_of_another_config_is_refused(tmp_path):
+    """Gains and shifts are those of both; running statistics are of one."""
+    batch, layer = (
+        config(model={"kind": "mlp", "widths": [8], "normalization": {"kind": kind}})
+        for kind in ("batch", "layer")
+    )
+    for index, (chosen, other) in enumerate([(batch, layer), (layer, batch)]):
+        trial = Run(tmp_path / str(index)).trial()
+        trainer.run(chosen, trial)
+        with pytest.raises(InputError, match="state of another config"):
+            trainer.model(other, trainer.weights(chosen, trial), tmp_path)
+
+
+def test_the_model_of_dropped_directions_takes_all_columns(tmp_path):
+    """Whitening leaves three of four columns, of which two say the same."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 3))
+    x = np.column_stack([x, 2 * x[:, 0] - 5])
+    np.savez(tmp_path / "data.npz", x=x, y=(x[:, 1] > 0).astype(int))
+    data = {"kind": "npz", "path": "data.npz", "scaling": "pca_whitening"}
+    chosen = config(data=data, epochs=30, batch_lr={"base_lr": 1.0, "batch_size": 16})
+    trial = Run(tmp_path).trial()
+    trainer.run(chosen, trial)
+    weights = trainer.weights(chosen, trial)
+    assert trainer.example(chosen, weights, tmp_path).shape == (2, 4)
+    with safe_open(weights, "np") as file:
+        assert file.get_tensor("inputs.rotation").shape == (4, 3)
+        assert file.get_tensor("layers.0.weight").shape == (8, 3)
+    model = trainer.model(chosen, weights, tmp_path)
+    predicted = model(torch.from_numpy(x)).argmax(1).numpy()
+    assert (predicted == (x[:, 1] > 0)).mean() > 0.9
 
 
 def refit(folder, epochs, stop_at=None):

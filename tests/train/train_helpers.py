@@ -6,8 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hpo.records import Decision, Report, TrialSpec
 from hpo.train.config import TrainConfig
+from hpo.train.layout import Named
+from hpo.train.models import ModelPart
+from hpo.train.models.base import OnHidden
 from hpo.trainable import Trial
 
 
@@ -32,23 +37,43 @@ EVERYTHING: dict[str, Any] = {
         "max_norm": {"radius": 1.0},
     },
     "dropout": {"input": 0.1, "hidden": 0.2},
+    "augmentation": {"noise": {"sd": 0.1}, "mixup": {"alpha": 0.5}},
     "loss": {"kind": "cross_entropy", "label_smoothing": 0.1},
     "clipping": {"norm": 0.5, "value": 0.2},
 }
 
 
+def outputs_of(
+    model: ModelPart,
+    params: Named,
+    x: torch.Tensor,
+    on_hidden: OnHidden = lambda h, site: h,
+) -> torch.Tensor:
+    """What a model that keeps no state makes of inputs."""
+    outputs, state = model.apply(params, {}, x, on_hidden, training=True)
+    assert state == {}
+    return outputs
+
+
+class Died(BaseException):
+    """A worker's end, of which its trial hears nothing."""
+
+
 @dataclass
 class Run:
-    """A trial whose reports are kept, and which may be told to stop at a step."""
+    """A trial whose reports are kept, and which may be told to stop at a step, or die there."""
 
     folder: Path
     seed: int = 7
     stop_at: int | None = None
+    die_at: int | None = None
     reports: list[Report] = field(default_factory=list)
 
     def trial(self) -> Trial:
         def report(report: Report) -> Decision:
             self.reports.append(report)
+            if report.step == self.die_at:
+                raise Died
             return Decision.PAUSE if report.step == self.stop_at else Decision.GO_ON
 
         return Trial(TrialSpec(0, {}, self.seed, "lease"), self.folder, self.folder / "ck", report)

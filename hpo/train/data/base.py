@@ -88,11 +88,25 @@ class RowData(DataPart):
     """Rows of numbers, in no particular order."""
 
     split: Split = Field(default_factory=Split, description="shares of validation and test")
-    scaling: Scaling = Field("zscore", description="of the inputs, fitted on the training split")
+    scaling: Scaling = Field(
+        "zscore",
+        description="of the inputs, fitted on the training split; pca_whitening is for tables, and "
+        "drops directions of less than 1e-12 times the largest variance",
+    )
     targets: Literal["given", "inputs"] = Field(
         "given",
         description="what to predict: what is given, or the scaled inputs themselves",
     )
+
+    @model_validator(mode="after")
+    def _a_code_leaves_something_out(self) -> Self:
+        if self.targets == "inputs" and self.scaling == "pca_whitening":
+            raise ValueError(
+                "targets: inputs needs inputs of which some vary more than others, got scaling "
+                "pca_whitening, after which all vary alike and any code is as good as another; set "
+                "scaling: zscore or minmax"
+            )
+        return self
 
 
 class UserData(RowData):

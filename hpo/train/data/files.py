@@ -28,9 +28,9 @@ def find_file(path: str, folder: Path) -> Path:
         if file.is_file():
             return file
     except (OSError, RuntimeError) as error:  # a name too long, a home that is nobody's
-        raise DataError(f"{path}: no file can have this path: {error}", "check data.path") from None
+        raise DataError(f"{path}: no file can have this path: {error}", "check the path") from None
     if file.is_dir():
-        raise DataError(f"{file}: a data file is needed, this is a folder", "name a file in it")
+        raise DataError(f"{file}: a file is needed, this is a folder", "name a file in it")
     hint = f"paths count from {folder}, the study file's folder"
     if file.parent.is_dir():
         names = sorted(entry.name for entry in file.parent.iterdir() if entry.is_file())

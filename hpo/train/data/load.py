@@ -40,8 +40,8 @@ class Splits:
     """A data set ready to train on.
 
     Args:
-        inputs: the shape of one example: (features,), (channels, length), (channels, height, width)
-            or a window of a text.
+        inputs: the shape of one scaled example: (features,), (channels, length), (channels, height,
+            width) or a window of a text.
         outputs: classes, or targets per row.
         scale_inputs, scale_targets: what was done to all x and y. Only numbers to predict are
             standardised; inputs to reconstruct are scaled already, classes and characters are none.

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy
+from hpo.records import Decision
 from hpo.train.config import TrainConfig
+from hpo.train.epochs import Epochs
 from hpo.train.evaluation import evaluate
 from hpo.train.lanes import bind, knobs
-from hpo.train.noise import derive, step_keys
+from hpo.train.noise import step_keys
+from hpo.train.normalizations import ModelState
+from hpo.train.order import orders
+from hpo.train.precision import arithmetic
 from hpo.train.problem import Problem, Rows, assemble
 from hpo.train.progress import Kept, Progress, TrialFiles
-from hpo.train.regularizers.base import Objective
 from hpo.train.step import Batch, Knobs, Step
 from hpo.train.timetable import Timetable
-from hpo.trainable import Trial
+from hpo.trainable import Trial, TrialStopped
 
 if TYPE_CHECKING:
     import torch
@@ -27,8 +31,8 @@ else:
 def run(config: TrainConfig, trial: Trial) -> dict[str, float]:
     """Trains one trial from where its checkpoint stands, reporting after every epoch.
 
-    Each epoch is saved before it is reported. A trial that died in between reports its last epoch
-    again and goes on: reporting a step twice does no harm, losing one would.
+    A trial that died goes on from where it was last saved, and reports that epoch and those after
+    it again: reporting a step twice does no harm, losing one would.
 
     Returns:
         `train_loss`, `val_loss` and `val_error` or `val_rmse` of the kept weights, the `best_epoch`
@@ -42,35 +46,44 @@ def run(config: TrainConfig, trial: Trial) -> dict[str, float]:
         trial.report(metrics, step=epoch)
         return result
 
-    training = Training(problem, trial.seed)
-    progress = files.resume() or training.start()
-    if progress.epoch > 0:
-        trial.report(progress.metrics, step=progress.epoch)
-    saved = time.monotonic()
-    while not training.done(progress):
-        progress = training.epoch(progress)
-        if time.monotonic() - saved >= config.checkpoint_seconds:
-            files.save(progress)
-            saved = time.monotonic()
-        trial.report(progress.metrics, step=progress.epoch)
-    files.finish(progress)
-    return progress.result()
+    with arithmetic(config.precision):
+        training = Training(problem, trial.seed)
+        progress = files.resume() or training.start()
+        if progress.epoch > 0:
+            trial.report(progress.metrics, step=progress.epoch)
+        saved = time.monotonic()
+        while not training.done(progress):
+            progress = training.epoch(progress)
+            if time.monotonic() - saved >= config.checkpoint_seconds:
+                files.save(progress)
+                saved = time.monotonic()
+            try:
+                trial.report(progress.metrics, step=progress.epoch)
+            except TrialStopped as stopped:
+                if stopped.decision is Decision.PAUSE:
+                    files.save(progress)
+                raise
+        files.finish(progress)
+        return progress.result()
 
 
 def test(config: TrainConfig, trial: Trial) -> dict[str, float]:
     """`test_loss` and `test_error` or `test_rmse` of the weights that a trial has left."""
     problem = assemble(config, trial.folder, trial.refit)
-    params = TrialFiles(trial.checkpoint_dir, problem, trial.seed).model()
-    metrics = evaluate(problem, params, problem.rows(problem.splits.test()))
+    params, state = TrialFiles(trial.checkpoint_dir, problem, trial.seed).model()
+    with arithmetic(config.precision):
+        metrics = evaluate(problem, params, state, problem.rows(problem.splits.test()))
     return {f"test_{name}": value for name, value in metrics.items()}
 
 
-def value_and_grad(objective: Objective, params: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """The objective's value [] and gradient [P], by plain autograd."""
+def value_and_grad(
+    objective: Callable[[torch.Tensor], tuple[torch.Tensor, ModelState]], params: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor, ModelState]:
+    """The objective's value [], its gradient [P] by plain autograd, and the state it gives."""
     leaf = params.detach().requires_grad_()
-    value = objective(leaf)
+    value, state = objective(leaf)
     (grads,) = torch.autograd.grad(value, leaf)
-    return value.detach(), grads
+    return value.detach(), grads, state
 
 
 class Training:
@@ -83,6 +96,7 @@ class Training:
         self._train = problem.rows(problem.splits.train)
         self._validation = problem.rows(problem.splits.validation)
         self._timetable = Timetable.of(config, len(self._train.x))
+        self._epochs = Epochs(problem, self._timetable)
 
         like = torch.empty(0, dtype=problem.dtype, device=problem.device)
         self._step = Step(config, problem.layout, like, value_and_grad)
@@ -102,13 +116,8 @@ class Training:
         return Progress(0, params, self._step.init_state(params, self._knobs))
 
     def done(self, progress: Progress) -> bool:
-        """Whether all epochs are run, or early stopping says enough."""
-        if self._problem.refit is not None:
-            return progress.epoch >= self._problem.refit
-        stopping = self._problem.config.early_stopping
-        if stopping and progress.kept and progress.epoch - progress.kept.epoch >= stopping.patience:
-            return True
-        return progress.epoch >= self._problem.config.epochs
+        """Whether no epoch is left to run."""
+        return self._epochs.are_over(progress.epoch, progress.kept.epoch if progress.kept else 0)
 
     def epoch(self, progress: Progress) -> Progress:
         """One pass over the training split, and what it led to."""
@@ -124,22 +133,18 @@ class Training:
         shown = self._step.eval_params(params, state, self._knobs)
         reached = {"train_loss": train_loss}
         if self._problem.refit is None:
-            validation = evaluate(self._problem, shown, self._validation)
+            validation = evaluate(self._problem, shown, state["model"], self._validation)
             reached |= {f"val_{name}": value for name, value in validation.items()}
         epoch = progress.epoch + 1
-        kept = self._keep(progress.kept, Kept(shown, epoch, reached))
+        kept = progress.kept
+        if kept is None or self._epochs.keeps(epoch, reached, kept.epoch, kept.metrics):
+            kept = Kept(shown, state["model"], epoch, reached)
         return Progress(epoch, params, state, reached, kept)
-
-    def _keep(self, kept: Kept | None, new: Kept) -> Kept:
-        stopping = self._problem.config.early_stopping
-        if stopping is None or kept is None or self._problem.refit is not None:
-            return new
-        return new if stopping.better(_loss(new.metrics), _loss(kept.metrics)) else kept
 
     def _batches(self, epoch: int) -> list[Batch]:
         train, size = self._train, self._timetable.batch_sizes[epoch]
-        generator = torch.Generator().manual_seed(derive(self._seed, "order", epoch))
-        order = torch.randperm(len(train.x), generator=generator).to(train.x.device)
+        rows = torch.arange(len(train.x), device=train.x.device)
+        (order,) = orders([self._seed], [epoch], rows)
         shuffled = Rows(train.x[order], train.y[order])
         steps = self._timetable.steps(epoch)
         return [
@@ -153,7 +158,3 @@ class Training:
                 strict=True,
             )
         ]
-
-
-def _loss(metrics: Mapping[str, float]) -> float:
-    return metrics["val_loss"]

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from hpo.lazy import lazy
-from hpo.train.initializers.base import InitializerPart
+from hpo.train.initializers.base import Distribution
 from hpo.train.settings import PerLane
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ else:
     torch = lazy("torch")
 
 
-class Normal(InitializerPart):
+class Normal(Distribution):
     """N(0, std**2) in every layer, whatever its size."""
 
     reference: ClassVar[str] = "Krizhevsky et al. 2012 (std 0.01)"
@@ -26,7 +26,7 @@ class Normal(InitializerPart):
         return torch.randn(shape, generator=generator, dtype=torch.float64) * self.std
 
 
-class TruncatedNormal(InitializerPart):
+class TruncatedNormal(Distribution):
     """N(0, std**2) in every layer, but for draws beyond two standard deviations: no outliers.
 
     What is left has a standard deviation of 0.88 std.
@@ -44,7 +44,7 @@ class TruncatedNormal(InitializerPart):
         return torch.nn.init.trunc_normal_(unit, generator=generator) * self.std
 
 
-class Constant(InitializerPart):
+class Constant(Distribution):
     """The same value everywhere, for linear models and as a control.
 
     Units of one layer start alike and stay alike: a network with hidden layers does not learn more
@@ -56,21 +56,11 @@ class Constant(InitializerPart):
     kind: Literal["constant"] = "constant"
     value: Annotated[float, PerLane()] = Field(ge=-10, le=10, description="of every weight, not 0")
 
-    @field_validator("value")
-    @classmethod
-    def _not_zero(cls, value: float) -> float:
-        if value == 0:
-            raise ValueError(
-                "weights that are all 0 let no gradient through a hidden layer; give another value,"
-                " or use kind kaiming, xavier or orthogonal"
-            )
-        return value
-
     def sample(self, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
         return torch.full(shape, self.value, dtype=torch.float64)
 
 
-class Uniform(InitializerPart):
+class Uniform(Distribution):
     """U(-bound, bound) in every layer, whatever its size; the variance is bound**2 / 3."""
 
     reference: ClassVar[str] = "LeCun et al. 1998, Efficient backprop"

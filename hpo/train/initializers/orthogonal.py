@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from hpo.lazy import lazy
-from hpo.train.initializers.base import InitializerPart
+from hpo.train.initializers.base import Distribution
 from hpo.train.settings import PerLane
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ else:
     torch = lazy("torch")
 
 
-class Orthogonal(InitializerPart):
+class Orthogonal(Distribution):
     """gain times a uniformly drawn orthogonal matrix, (O, I * kh * kw) for a convolution.
 
     Rows are orthonormal if there are no more of them than columns, else columns are.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from hpo.lazy import lazy
-from hpo.train.initializers.base import InitializerPart, fans
+from hpo.train.initializers.base import Distribution, fans
 from hpo.train.settings import PerLane
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ else:
     torch = lazy("torch")
 
 
-class VarianceScaling(InitializerPart):
+class VarianceScaling(Distribution):
     """Independent draws whose variance depends on the layer's size."""
 
     distribution: Literal["normal", "uniform"] = Field(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from hpo.lazy import lazy
-from hpo.train.initializers.base import InitializerPart
+from hpo.train.initializers.base import Distribution
 from hpo.train.settings import PerLane
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ else:
     torch = lazy("torch")
 
 
-class Sparse(InitializerPart):
+class Sparse(Distribution):
     """Each unit starts with a few inputs, drawn from N(0, std**2); all other weights are 0.
 
     The spread of a unit's sum so depends on `connections`, not on the width of the layer before.

@@ -30,9 +30,13 @@ class LossPart(Settings):
 
         Args:
             outputs: of the model, [B, D], or [B, L, D] for windows of a text.
-            targets: classes, int64 [B] or [B, L], or numbers [B, D].
+            targets: classes, int64 [B] or [B, L], or their probabilities [B, D] where rows are
+                mixtures; or numbers [B, D].
         """
 
     @abstractmethod
     def evaluation(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """The mean loss without what is there for training alone, []."""
+        """The mean loss without what is there for training alone, [].
+
+        Args: as for `training`.
+        """

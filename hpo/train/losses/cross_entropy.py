@@ -18,7 +18,7 @@ else:
 
 
 def smoothed_cross_entropy(
-    logits: torch.Tensor, classes: torch.Tensor, smoothing: torch.Tensor | float
+    logits: torch.Tensor, targets: torch.Tensor, smoothing: torch.Tensor | float
 ) -> torch.Tensor:
     """Cross-entropy against (1 - smoothing) * onehot + smoothing / K, averaged over the batch.
 
@@ -27,11 +27,13 @@ def smoothed_cross_entropy(
 
     Args:
         logits: [B, K].
-        classes: int64 [B].
+        targets: classes, int64 [B], or their probabilities [B, K] in place of onehot.
         smoothing: in [0, 1].
     """
     log_p = F.log_softmax(logits, dim=1)
-    return torch.lerp(F.nll_loss(log_p, classes), -log_p.mean(), smoothing)
+    soft = targets.is_floating_point()
+    nll = -(targets * log_p).sum(1).mean() if soft else F.nll_loss(log_p, targets)
+    return torch.lerp(nll, -log_p.mean(), smoothing)
 
 
 class CrossEntropy(LossPart):

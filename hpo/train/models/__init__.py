@@ -7,12 +7,13 @@ from typing import Annotated, get_args
 from pydantic import Field
 
 from hpo.train.models.autoencoder import Autoencoder
-from hpo.train.models.base import ModelPart
+from hpo.train.models.base import ModelPart, NormalizedModel
 from hpo.train.models.cnn import Cnn
 from hpo.train.models.diagonal import Diagonal
 from hpo.train.models.mlp import Mlp
 from hpo.train.models.multitask import Multitask
 from hpo.train.models.recurrent import Gru, Lstm
+from hpo.train.models.resnet import ResNet
 from hpo.train.models.transformer import Transformer
 from hpo.train.task import Task
 
@@ -26,12 +27,14 @@ __all__ = [
     "Model",
     "ModelPart",
     "Multitask",
+    "NormalizedModel",
+    "ResNet",
     "Transformer",
     "kinds_for",
 ]
 
 Model = Annotated[
-    Mlp | Cnn | Gru | Lstm | Transformer | Diagonal | Autoencoder | Multitask,
+    Mlp | Cnn | ResNet | Gru | Lstm | Transformer | Diagonal | Autoencoder | Multitask,
     Field(discriminator="kind"),
 ]
 

@@ -9,6 +9,7 @@ from pydantic import Field
 from hpo.lazy import lazy
 from hpo.train.layout import Named
 from hpo.train.models.base import Activation, ModelPart, OnHidden, activation
+from hpo.train.normalizations import ModelState
 from hpo.train.task import Task
 
 if TYPE_CHECKING:
@@ -47,7 +48,9 @@ class Autoencoder(ModelPart):
             shapes[f"decoder.{layer}.bias"] = (fan_out,)
         return shapes
 
-    def apply(self, params: Named, x: torch.Tensor, on_hidden: OnHidden) -> torch.Tensor:
+    def apply(
+        self, params: Named, state: Named, x: torch.Tensor, on_hidden: OnHidden, training: bool
+    ) -> tuple[torch.Tensor, ModelState]:
         nonlinearity = activation(self.activation)
         last = len(self.widths)
         h = x.flatten(1)
@@ -65,4 +68,4 @@ class Autoencoder(ModelPart):
             h = F.linear(h, weight, params[f"{name}.bias"])
             if layer < last:
                 h = on_hidden(nonlinearity(h), name)
-        return h
+        return h, {}

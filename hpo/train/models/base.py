@@ -1,4 +1,4 @@
-"""What a model is: parameter shapes, and a pure function of parameters and inputs."""
+"""What a model is: parameter shapes, and a pure function of parameters, state and inputs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
+from hpo.errors import InputError
 from hpo.lazy import lazy
-from hpo.train.layout import Named
+from hpo.train.layout import Layout, Named
+from hpo.train.normalizations import BatchNorm, ModelState, NoNormalization, Normalization
 from hpo.train.settings import Settings
 from hpo.train.task import Task
 
@@ -29,11 +33,12 @@ def activation(name: Activation) -> Callable[[torch.Tensor], torch.Tensor]:
 
 
 class ModelPart(Settings):
-    """The architecture. A layer's parameters are `<layer>.weight` and `<layer>.bias`.
+    """The architecture. A layer's parameters are `<layer>.weight` and `<layer>.bias`, or those of
+    its normalization.
 
     Attributes:
         tasks: what it can learn.
-        exempt: names of matrices that penalties leave alone; vectors are always left alone.
+        exempt: names of weights that penalties leave alone; vectors are always left alone.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
@@ -51,22 +56,86 @@ class ModelPart(Settings):
             InputError: examples of this shape do not fit the model.
         """
 
-    @abstractmethod
-    def apply(self, params: Named, x: torch.Tensor, on_hidden: OnHidden) -> torch.Tensor:
-        """The outputs [B, outputs] for inputs [B, ...]; of a text, int64 [B, L], there are outputs
-        at each position: [B, L, outputs]."""
+    def initial(self, name: str, shape: tuple[int, ...]) -> torch.Tensor | None:
+        """The first values of a parameter where the model knows them, float64 on the CPU.
+
+        `None` leaves a weight to the initializer, and a vector at 0.
+        """
+        return None
+
+    def stacked(self, name: str) -> int:
+        """How many weights a parameter has one above the other, each to be drawn on its own."""
+        return 1
+
+    def init_params(self, params: Named) -> Named:
+        """The first parameters, given what was drawn or `initial` knows, and zeros for the rest."""
+        return params
+
+    def init_state(self, params: Named) -> ModelState:
+        """What the model keeps from step to step and is not trained, before the first step."""
+        return {}
+
+    def mixes_rows(self) -> bool:
+        """Whether what training makes of a row depends on the other rows of its batch."""
+        return False
 
     def positions(self, inputs: tuple[int, ...]) -> int:
         """How many positions of an example it has activations of, each like those of one row."""
         return 1
 
-    def stacked(self, name: str) -> int:
-        """How many matrices a parameter has one above the other, each to be drawn on its own."""
-        return 1
+    def head(self, layout: Layout) -> str:
+        """What names of the parameters begin with that are of no use for other targets."""
+        return layout.last_layer
 
-    def initial(self, name: str, shape: tuple[int, ...]) -> torch.Tensor | None:
-        """The first values of a parameter where the model knows them, float64 on the CPU.
+    @abstractmethod
+    def apply(
+        self, params: Named, state: Named, x: torch.Tensor, on_hidden: OnHidden, training: bool
+    ) -> tuple[torch.Tensor, ModelState]:
+        """The outputs [B, outputs] for inputs [B, ...], and the state after them.
 
-        `None` leaves a matrix to the initializer, and a vector at 0.
+        Of a text, int64 [B, L], there are outputs at each position, [B, L, outputs]. Evaluation
+        leaves the state as it is.
+
+        Args:
+            state: as `init_state` or the training step before returned it.
         """
-        return None
+
+
+class NormalizedModel(ModelPart):
+    """A model whose hidden layers may be normalised."""
+
+    normalization: Normalization = Field(
+        default_factory=NoNormalization, description="of activations or weights, in hidden layers"
+    )
+
+    def init_params(self, params: Named) -> Named:
+        return self.normalization.init_params(params)
+
+    def init_state(self, params: Named) -> ModelState:
+        return self.normalization.init_state(params)
+
+    def mixes_rows(self) -> bool:
+        return isinstance(self.normalization, BatchNorm)
+
+
+def image_shape(kind: str, inputs: tuple[int, ...], halvings: int) -> tuple[int, int, int]:
+    """Channels, height and width of images that a model halves so many times.
+
+    Raises:
+        InputError: examples of this shape are no images, or too small ones.
+    """
+    if len(inputs) != 3:
+        raise InputError(
+            f"model {kind} needs images (channels, height, width), got examples of shape {inputs}",
+            "use model kind mlp, or give x as images: [N, height, width] or "
+            "[N, channels, height, width]",
+        )
+    planes, height, width = inputs
+    allowed = min(height, width).bit_length() - 1
+    if halvings > allowed:
+        raise InputError(
+            f"model {kind} halves images {halvings} times, images of {height}x{width} pixels allow "
+            f"{allowed}",
+            f"leave out {halvings - allowed} of model.channels",
+        )
+    return planes, height, width

@@ -4,10 +4,16 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from hpo.errors import InputError
 from hpo.lazy import lazy
 from hpo.train.layout import Named
-from hpo.train.models.base import Activation, ModelPart, OnHidden, activation
+from hpo.train.models.base import (
+    Activation,
+    NormalizedModel,
+    OnHidden,
+    activation,
+    image_shape,
+)
+from hpo.train.normalizations import ModelState
 
 if TYPE_CHECKING:
     import torch
@@ -16,7 +22,7 @@ else:
     F = lazy("torch.nn.functional")
 
 
-class Cnn(ModelPart):
+class Cnn(NormalizedModel):
     """Stages of 3x3 convolution, activation and 2x2 max-pooling; then one dense layer."""
 
     reference: ClassVar[str] = "LeCun et al. 1998; 3x3 stages: Simonyan & Zisserman 2015"
@@ -28,34 +34,28 @@ class Cnn(ModelPart):
     activation: Activation = Field("relu", description="after each convolution")
 
     def shapes(self, inputs: tuple[int, ...], outputs: int) -> dict[str, tuple[int, ...]]:
-        if len(inputs) != 3:
-            raise InputError(
-                f"model cnn needs images (channels, height, width), got examples of shape {inputs}",
-                "use model kind mlp, or give x as images: [N, height, width] or "
-                "[N, channels, height, width]",
-            )
-        planes, height, width = inputs
+        stages = len(self.channels)
+        planes, height, width = image_shape(self.kind, inputs, halvings=stages)
         shapes: dict[str, tuple[int, ...]] = {}
         for stage, filters in enumerate(self.channels):
-            height, width = height // 2, width // 2
-            if height == 0 or width == 0:
-                raise InputError(
-                    f"model cnn halves images at each of its {len(self.channels)} stages, "
-                    f"images of {inputs[1]}x{inputs[2]} pixels allow {stage}",
-                    f"give at most {stage} channels",
-                )
-            shapes[f"stages.{stage}.weight"] = (filters, planes, 3, 3)
-            shapes[f"stages.{stage}.bias"] = (filters,)
+            name = f"stages.{stage}"
+            shapes |= self.normalization.layer(name, (filters, planes, 3, 3))
+            shapes |= self.normalization.place(name, filters)
             planes = filters
-        shapes["head.weight"] = (outputs, planes * height * width)
-        shapes["head.bias"] = (outputs,)
-        return shapes
+        pixels = (height >> stages) * (width >> stages)
+        return {**shapes, "head.weight": (outputs, planes * pixels), "head.bias": (outputs,)}
 
-    def apply(self, params: Named, x: torch.Tensor, on_hidden: OnHidden) -> torch.Tensor:
-        nonlinearity = activation(self.activation)
+    def apply(
+        self, params: Named, state: Named, x: torch.Tensor, on_hidden: OnHidden, training: bool
+    ) -> tuple[torch.Tensor, ModelState]:
+        nonlinearity, normalization = activation(self.activation), self.normalization
         h = x
+        kept: ModelState = {}
         for stage in range(len(self.channels)):
             name = f"stages.{stage}"
-            h = F.conv2d(h, params[f"{name}.weight"], params[f"{name}.bias"], padding=1)
-            h = on_hidden(F.max_pool2d(nonlinearity(h), 2), name)
-        return F.linear(h.flatten(1), params["head.weight"], params["head.bias"])
+            weight, bias = normalization.weight(params, name), params.get(f"{name}.bias")
+            z = F.conv2d(h, weight, bias, padding=1)
+            z, own = normalization.before(z, name, params, state, training)
+            kept |= own
+            h = on_hidden(F.max_pool2d(normalization.after(nonlinearity(z)), 2), name)
+        return F.linear(h.flatten(1), params["head.weight"], params["head.bias"]), kept

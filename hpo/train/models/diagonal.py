@@ -8,6 +8,7 @@ from pydantic import Field
 from hpo.lazy import lazy
 from hpo.train.layout import Named
 from hpo.train.models.base import ModelPart, OnHidden
+from hpo.train.normalizations import ModelState
 from hpo.train.settings import PerLane
 from hpo.train.task import Task
 
@@ -46,6 +47,8 @@ class Diagonal(ModelPart):
     def initial(self, name: str, shape: tuple[int, ...]) -> torch.Tensor | None:
         return torch.full(shape, self.alpha, dtype=torch.float64)
 
-    def apply(self, params: Named, x: torch.Tensor, on_hidden: OnHidden) -> torch.Tensor:
+    def apply(
+        self, params: Named, state: Named, x: torch.Tensor, on_hidden: OnHidden, training: bool
+    ) -> tuple[torch.Tensor, ModelState]:
         w = params["u"].pow(self.depth) - params["v"].pow(self.depth)
-        return F.linear(x.flatten(1), w)
+        return F.linear(x.flatten(1), w), {}

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from hpo.lazy import lazy
-from hpo.train.layout import Named
+from hpo.train.layout import Layout, Named
 from hpo.train.models.base import Activation, ModelPart, OnHidden, activation
+from hpo.train.normalizations import ModelState
 from hpo.train.task import Task
 
 if TYPE_CHECKING:
@@ -50,7 +51,12 @@ class Multitask(ModelPart):
                 shapes[f"{name}.{layer}.bias"] = (fan_out,)
         return shapes
 
-    def apply(self, params: Named, x: torch.Tensor, on_hidden: OnHidden) -> torch.Tensor:
+    def head(self, layout: Layout) -> str:
+        return "heads"
+
+    def apply(
+        self, params: Named, state: Named, x: torch.Tensor, on_hidden: OnHidden, training: bool
+    ) -> tuple[torch.Tensor, ModelState]:
         nonlinearity = activation(self.activation)
 
         def linear(h: torch.Tensor, name: str) -> torch.Tensor:
@@ -68,4 +74,4 @@ class Multitask(ModelPart):
         while f"heads.{len(outputs)}.{last}.bias" in params:
             head = f"heads.{len(outputs)}"
             outputs.append(linear(hidden(h, head, last), f"{head}.{last}"))
-        return torch.cat(outputs, dim=1)
+        return torch.cat(outputs, dim=1), {}

@@ -17,6 +17,7 @@ from hpo.train.models.sequences import (
     embed,
     length_and_channels,
 )
+from hpo.train.normalizations import ModelState
 from hpo.train.settings import PerLane
 from hpo.train.task import Window
 
@@ -71,7 +72,9 @@ class Recurrent(SequenceModel):
     def stacked(self, name: str) -> int:
         return self.gates if name.startswith("rnn.weight") else 1
 
-    def apply(self, params: Named, x: torch.Tensor, on_hidden: OnHidden) -> torch.Tensor:
+    def apply(
+        self, params: Named, state: Named, x: torch.Tensor, on_hidden: OnHidden, training: bool
+    ) -> tuple[torch.Tensor, ModelState]:
         characters = EMBEDDING in params
         h = embed(params, x, on_hidden) if characters else by_step(x)
         for layer in range(self.layers):
@@ -81,7 +84,7 @@ class Recurrent(SequenceModel):
             )
             h = on_hidden(self.cell(F.linear(h, w_x, b_x), w_h, b_h), f"rnn.l{layer}")
         h = h if characters else h[:, -1]
-        return F.linear(h, params["head.weight"], params["head.bias"])
+        return F.linear(h, params["head.weight"], params["head.bias"]), {}
 
 
 class Lstm(Recurrent):

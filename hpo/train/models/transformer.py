@@ -16,6 +16,7 @@ from hpo.train.models.sequences import (
     embed,
     length_and_channels,
 )
+from hpo.train.normalizations import ModelState
 from hpo.train.task import Window
 
 if TYPE_CHECKING:
@@ -104,7 +105,9 @@ class Transformer(SequenceModel):
             return torch.ones(shape, dtype=torch.float64)
         return None
 
-    def apply(self, params: Named, x: torch.Tensor, on_hidden: OnHidden) -> torch.Tensor:
+    def apply(
+        self, params: Named, state: Named, x: torch.Tensor, on_hidden: OnHidden, training: bool
+    ) -> tuple[torch.Tensor, ModelState]:
         def linear(h: torch.Tensor, name: str) -> torch.Tensor:
             return F.linear(h, params[f"{name}.weight"], params[f"{name}.bias"])
 
@@ -126,7 +129,7 @@ class Transformer(SequenceModel):
             f = linear(on_hidden(f, f"{name}.linear1"), f"{name}.linear2")
             h = h + on_hidden(f, f"{name}.linear2")
         h = norm(h, "norm")
-        return linear(h if characters else h.mean(1), "head")
+        return linear(h if characters else h.mean(1), "head"), {}
 
     def _attention(self, h: torch.Tensor, params: Named, name: str, causal: bool) -> torch.Tensor:
         projected = F.linear(h, params[f"{name}.in_proj_weight"], params[f"{name}.in_proj_bias"])

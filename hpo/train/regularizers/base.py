@@ -33,7 +33,8 @@ class Context:
         lr: the learning rate of this step, [].
         noise: the step's randomness, the same however often a hook asks for it.
         layout: names and shapes of the parameter vector.
-        weights: 1 at weights and 0 at biases, other vectors and embeddings, [P].
+        weights: 1 at weights and 0 at biases, gains, embeddings and all else that penalties leave
+            alone, [P].
     """
 
     t: torch.Tensor
@@ -64,7 +65,8 @@ class Regularizer(Settings):
 
         Args:
             x: inputs, [B, ...].
-            y: targets: classes [B], of a text [B, L]; or numbers [B, D].
+            y: targets: classes, int64 [B], of a text [B, L]; or numbers [B, D]; after a part that
+                mixes rows, probabilities of the classes [B, K] in place of classes.
         """
         return x, y
 
@@ -72,6 +74,7 @@ class Regularizer(Settings):
         """Replaces the way gradients are computed, for methods that take more than one.
 
         The hooks from `on_params` to `penalty` run inside it, as often as it asks for a gradient.
+        What a model keeps beside its parameters is what the last gradient left; all start alike.
         """
         return gradient
 

@@ -41,6 +41,6 @@ class MaxNorm(Regularizer):
     ) -> tuple[torch.Tensor, PartState]:
         named = context.layout.split(params)
         for name, value in named.items():
-            if context.layout.is_weight(name):
+            if context.layout.is_penalised(name):
                 named[name] = project_rows(value, self.radius)
         return context.layout.join(named), state

@@ -37,6 +37,17 @@ class SchedulePart(Settings):
             total: steps in all, without the warmup; at least 1.
         """
 
+    def cycle_ends(self, total: int) -> list[int]:
+        """How many of the steps after the warmup are done when each cycle ends, in order.
+
+        Args:
+            total: as for `factor`.
+
+        Returns:
+            an empty list if the schedule has no cycles.
+        """
+        return []
+
     def stages(self, batch_size: int, epochs: int) -> list[Stage]:
         """The batch sizes of all epochs, in order; one stage unless the batch is scheduled, too.
 

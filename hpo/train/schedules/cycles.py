@@ -25,6 +25,12 @@ class Position(NamedTuple):
     share: torch.Tensor
 
 
+def ends(total: int, cycles: int, growth: float) -> list[int]:
+    """Steps done at the end of each cycle, each `growth` times as long as the one before."""
+    over = list(accumulate(growth**cycle for cycle in range(cycles)))
+    return [round(total * end / over[-1]) for end in over]
+
+
 def positions(t: torch.Tensor, total: int, cycles: int, growth: float) -> Position:
     """Steps among cycles, each `growth` times as long as the one before.
 
@@ -33,8 +39,7 @@ def positions(t: torch.Tensor, total: int, cycles: int, growth: float) -> Positi
     Args:
         t: step indices in [0, total], float64 [T].
     """
-    over = list(accumulate(growth**cycle for cycle in range(cycles)))
-    ends = torch.tensor([round(total * end / over[-1]) for end in over], dtype=t.dtype)
-    starts = torch.cat([torch.zeros(1, dtype=t.dtype), ends[:-1]])
-    cycle = torch.searchsorted(ends, t, right=True).clamp(max=cycles - 1)
-    return Position(cycle, (t - starts[cycle]) / (ends - starts)[cycle].clamp(min=1))
+    over = torch.tensor(ends(total, cycles, growth), dtype=t.dtype)
+    starts = torch.cat([torch.zeros(1, dtype=t.dtype), over[:-1]])
+    cycle = torch.searchsorted(over, t, right=True).clamp(max=cycles - 1)
+    return Position(cycle, (t - starts[cycle]) / (over - starts)[cycle].clamp(min=1))

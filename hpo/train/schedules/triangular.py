@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from hpo.train.schedules.base import SchedulePart
-from hpo.train.schedules.cycles import positions
+from hpo.train.schedules.cycles import ends, positions
 from hpo.train.settings import PerLane
 
 if TYPE_CHECKING:
@@ -33,3 +33,6 @@ class Triangular(SchedulePart):
         at = positions(t, total, self.cycles, growth=1.0)
         height = (1 - self.floor) * self.decay ** at.cycle.to(t.dtype)
         return self.floor + height * (1 - (2 * at.share - 1).abs())
+
+    def cycle_ends(self, total: int) -> list[int]:
+        return ends(total, self.cycles, growth=1.0)

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from hpo.lazy import lazy
 from hpo.train.schedules.base import SchedulePart
-from hpo.train.schedules.cycles import positions
+from hpo.train.schedules.cycles import ends, positions
 from hpo.train.settings import PerLane
 
 if TYPE_CHECKING:
@@ -19,7 +19,8 @@ else:
 class WarmRestarts(SchedulePart):
     """Half cosines, at the end of each of which the learning rate jumps back up (SGDR).
 
-    Weights are best at the ends of cycles, where the learning rate is at its floor.
+    Weights are best at the ends of cycles, where the learning rate is at its floor; with
+    `early_stopping.at: cycle_end` these alone are compared and kept.
     """
 
     reference: ClassVar[str] = "Loshchilov & Hutter 2017, arXiv:1608.03983"
@@ -36,3 +37,6 @@ class WarmRestarts(SchedulePart):
     def factor(self, t: torch.Tensor, total: int) -> torch.Tensor:
         share = positions(t, total, self.cycles, self.growth).share
         return self.floor + (1 - self.floor) * (1 + torch.cos(math.pi * share)) / 2
+
+    def cycle_ends(self, total: int) -> list[int]:
+        return ends(total, self.cycles, self.growth)

@@ -30,13 +30,17 @@ class Warmup(Settings):
         "linear", description="by equal steps, or by equal factors from a hundredth on"
     )
 
+    def steps(self, total: int) -> int:
+        """How many of all steps are warmup."""
+        return round(self.fraction * total)
+
     def factors(self, schedule: SchedulePart, total: int) -> torch.Tensor:
         """Factors of all steps, float64 [total]: the warmup, then the whole of the schedule.
 
         Args:
             total: steps in all; at least 1.
         """
-        warm = round(self.fraction * total)
+        warm = self.steps(total)
         t = torch.arange(total, dtype=torch.float64)
         after = schedule.factor((t - warm).clamp(min=0), max(total - warm, 1))
         share = ((t + 1) / max(warm, 1)).clamp(max=1)
