@@ -113,7 +113,7 @@ def packed(config: TrainConfig, lanes: int, folder: Path) -> Callable[[], None]:
     training.join(members)
 
     def epoch() -> None:
-        if training.lanes[0].epoch == EPOCHS - 1:
+        if training.trials[0].epoch == EPOCHS - 1:
             raise SystemExit("more epochs than planned: lower --seconds")
         training.epoch()
 

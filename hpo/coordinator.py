@@ -109,7 +109,7 @@ class Coordinator:
         self._losses: Counter[int] = Counter()
         self._deaths = 0
         self._most_workers: float = math.inf
-        self._widest: float = math.inf
+        self._widest: int | None = None
         self._fusion_keys: dict[int, str | None] = {}
         self._ahead: float = math.inf
         if self._stage.learns and file.resources.pack == "auto":
@@ -187,7 +187,7 @@ class Coordinator:
 
         Nobody is to blame: the trials wait, and the worker may end.
         """
-        self._widest = min(self._widest, max(1, lanes // 2))
+        self._widest = min(self._widest or lanes, max(1, lanes // 2))
         self._take_back(worker)
         self._deaths = 0
 
@@ -435,7 +435,8 @@ class Coordinator:
         """Trials that wait and can join one that the worker holds, and, if room is left, the draw
         of another."""
         gone = not self._hear(worker)
-        room = min(room, self._widest - self._assignments.count(worker))
+        if self._widest is not None:
+            room = min(room, self._widest - self._assignments.count(worker))
         key = self._fusion_key(number)
         if self._over() or gone or room < 1 or key is None:
             return [], None

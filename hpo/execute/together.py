@@ -114,7 +114,7 @@ class Together:
             specs = self.channel.more(self.worker, number, room)
         except Exception as error:
             raise ChannelLost from error
-        self.held |= {spec.number: spec for spec in specs}
+        self.held.update({spec.number: spec for spec in specs})
         return specs
 
     def _attempt(self, specs: Sequence[TrialSpec]) -> tuple[list[TrialSpec], int]:

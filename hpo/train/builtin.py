@@ -28,7 +28,7 @@ class BuiltinTrainer(Trainable):
 
     def metrics(self, config: TrainConfig) -> frozenset[str] | None:
         task = config.task()
-        return reported_metrics(task) if task else None
+        return reported_metrics(task, config.repeats) if task else None
 
     def derived(self, config: Json) -> Mapping[str, float]:
         return TrainConfig.model_validate(config).derived()
@@ -44,6 +44,10 @@ class BuiltinTrainer(Trainable):
         config.initialization.check(config.model, problem.layout, folder)
 
     def run(self, config: TrainConfig, trial: Trial) -> Mapping[str, float]:
+        if config.repeats > 1:
+            from hpo.train.drivers.fused import run_repeats
+
+            return run_repeats(config, trial)
         from hpo.train.drivers.single import run
 
         return run(config, trial)

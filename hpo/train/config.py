@@ -56,6 +56,13 @@ class TrainConfig(Settings):
     early_stopping: EarlyStopping | None = Field(
         None, description="stop when val_loss stalls and keep the best weights; null: never"
     )
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="seeds that a trial is trained with, together; of several it reports means, and"
+        " standard errors beside them",
+    )
     precision: Precision = Field(
         "float32",
         description="of all arithmetic; tf32 and bf16: of matrix products and convolutions alone,"

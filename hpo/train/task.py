@@ -32,6 +32,11 @@ class Window(NamedTuple):
     characters: int
 
 
-def reported_metrics(task: Task) -> frozenset[str]:
+# Ends the name of a metric's standard error, where it is a mean over several seeds.
+ERROR = "_se"
+
+
+def reported_metrics(task: Task, repeats: int = 1) -> frozenset[str]:
     """The metrics of every report of the built-in trainer."""
-    return frozenset({"train_loss", "val_loss", f"val_{SCORES[task]}"})
+    names = {"train_loss", "val_loss", f"val_{SCORES[task]}"}
+    return frozenset(names | ({name + ERROR for name in names} if repeats > 1 else set()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hpo import studyfile
+from hpo.report import fusing
 from hpo.report.plan import expected_steps, first_draws, lines
 from hpo.study import run
 
@@ -38,3 +39,36 @@ def test_size_of_a_grid(write_study, home):
 def test_expected_steps_under_a_pruner(write_study, pruner, expected):
     study = studyfile.load(write_study(pruner=pruner))
     assert expected_steps(study, 9) == pytest.approx(expected)
+
+
+def test_what_trains_together_and_why_not_the_rest(write_study):
+    space = {
+        "data": {"kind": "sklearn", "name": "iris"},
+        "model": {"kind": "mlp", "widths": {"choices": [[8], [16]]}},
+        "batch_lr": {"batch_size": {"choices": [16, 32]}, "base_lr": {"low": 0.1, "high": 1.0}},
+    }
+    study = studyfile.load(
+        write_study(
+            trainable="builtin",
+            space=space,
+            objective={"metric": "val_loss"},
+            search={"sampler": "random", "trials": 40},
+            resources={"pack": 8},
+        )
+    )
+    said = list(fusing.lines(study, first_draws(study, 40)))
+    assert len(said) == 2
+    assert said[0].startswith(
+        "packs: at most 8 train together; the first 40 configs fall into 4 groups of "
+    )
+    assert said[1] == (
+        "packs: trials that differ in model.widths, batch_lr.batch_size do not train together"
+    )
+
+
+def test_a_trainable_that_trains_each_alone(write_study):
+    study = studyfile.load(write_study(resources={"pack": "auto"}))
+    (said,) = fusing.lines(study, first_draws(study, 4))
+    assert said == (
+        "packs: every trial trains alone, since this trainable cannot train several together"
+    )

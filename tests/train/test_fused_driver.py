@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,13 @@ from train_helpers import EVERYTHING, Run, config
 
 from hpo.records import Decision
 from hpo.train import checkpoint
+from hpo.train.builtin import trainer
 from hpo.train.config import TrainConfig
 from hpo.train.drivers import single
 from hpo.train.drivers.fused import run_many
 from hpo.train.lanes import bind, fusion_key, knobs
+from hpo.train.noise import derive
+from hpo.trainable import TrialStopped
 
 # 5 epochs of 10 steps.
 BASE: dict[str, Any] = {
@@ -339,7 +343,7 @@ def test_a_finished_lane_answers_from_what_it_has_left(tmp_path: Path) -> None:
     first = fuse(tmp_path / "pack", cases)
     again = fuse(tmp_path / "pack", cases)
     assert again.ended == first.ended
-    assert again.widths == [1, 1, 1]
+    assert again.widths == [3], "nothing is trained again"
 
 
 def test_a_refit_trains_together(tmp_path: Path) -> None:
@@ -360,3 +364,69 @@ def test_a_checkpoint_of_another_config_is_refused(tmp_path: Path) -> None:
     fuse(tmp_path, cases, stop={(k, 1): Decision.PAUSE for k in range(3)})
     with pytest.raises(Exception, match="another config, seed or refit"):
         fuse(tmp_path, cases[::-1])
+
+
+# ---- several seeds ----
+
+
+def test_several_seeds_of_a_trial_train_together_and_report_means(tmp_path: Path) -> None:
+    case = config(**BASE | EVERYTHING, repeats=3)
+    run = Run(tmp_path / "several", seed=7)
+    result = dict(trainer.run(case, run.trial()))
+    seeds = [derive(7, "repeat", k) if k else 7 for k in range(3)]
+    single_case = case.model_copy(update={"repeats": 1})
+    runs = [Run(tmp_path / f"{k}", seed=seed) for k, seed in enumerate(seeds)]
+    each = [single.run(single_case, own.trial()) for own in runs]
+    for name in each[0]:
+        values = [own[name] for own in each]
+        assert result[name] == pytest.approx(statistics.fmean(values), rel=1e-9)
+        assert result[f"{name}_se"] == pytest.approx(statistics.stdev(values) / 3**0.5, abs=1e-9)
+    assert [report.step for report in run.reports] == [1, 2, 3, 4, 5]
+    assert trainer.metrics(case) is not None
+    assert set(run.reports[0].metrics) == trainer.metrics(case)
+
+    tested = trainer.test(case, run.trial())
+    alone = [trainer.test(single_case, own.trial())["test_loss"] for own in runs]
+    assert tested["test_loss"] == pytest.approx(statistics.fmean(alone), rel=1e-9)
+    assert tested["test_loss_se"] > 0
+    assert trainer.run(case, run.trial()) == result, "a finished trial gives its result again"
+
+
+def test_seeds_that_stop_early_wait_for_the_others(tmp_path: Path) -> None:
+    stopping = {"early_stopping": {"patience": 1}, "epochs": 12}
+    rate = {"batch_lr": {"batch_size": 9, "base_lr": 6.0}}
+    case = config(**BASE | stopping | rate, repeats=4)
+    run = Run(tmp_path / "several", seed=3)
+    result = trainer.run(case, run.trial())
+    alone = [
+        single.run(
+            case.model_copy(update={"repeats": 1}),
+            Run(tmp_path / f"{k}", seed=derive(3, "repeat", k) if k else 3).trial(),
+        )
+        for k in range(4)
+    ]
+    lengths = [own["epochs"] for own in alone]
+    assert len(set(lengths)) > 1, "all stopped in the same epoch"
+    assert len(run.reports) == max(lengths)
+    assert result["epochs"] == statistics.fmean(lengths)
+    assert result["val_loss"] == pytest.approx(
+        statistics.fmean(own["val_loss"] for own in alone), rel=1e-9
+    )
+
+
+def test_several_seeds_go_on_where_they_stood(tmp_path: Path) -> None:
+    case = config(**BASE | EVERYTHING, repeats=2)
+    whole = trainer.run(case, Run(tmp_path / "whole", seed=5).trial())
+    cut = Run(tmp_path / "cut", seed=5, stop_at=3)
+    with pytest.raises(TrialStopped):
+        trainer.run(case, cut.trial())
+    cut.stop_at = None
+    assert trainer.run(case, cut.trial()) == pytest.approx(whole, rel=1e-12)
+
+
+def test_trials_with_several_seeds_share_a_pack(tmp_path: Path) -> None:
+    cases = [each.model_copy(update={"repeats": 2}) for each in lanes_of(EVERYTHING)]
+    together = fuse(tmp_path / "pack", cases)
+    for k, case in enumerate(cases):
+        result = trainer.run(case, Run(tmp_path / f"alone-{k}", seed=k).trial())
+        assert together.ended[k] == pytest.approx(result, rel=1e-9)

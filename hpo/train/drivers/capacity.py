@@ -38,7 +38,8 @@ def room(config: TrainConfig, folder: Path, share: float) -> int:
     with arithmetic(config.precision):
         one, two = (lane_bytes(problem, lanes) for lanes in (1, 2))
     free = MARGIN * share * _free(problem.device.type)
-    return max(1, min(MOST[problem.device.type], int(free // max(two - one, 1))))
+    lanes = min(MOST[problem.device.type], int(free // max(two - one, 1)))
+    return max(1, lanes // config.repeats)
 
 
 def lane_bytes(problem: Problem, lanes: int) -> int:
@@ -75,7 +76,7 @@ def _allocated(work: Callable[[], None]) -> int:
     """All that is allocated on a CPU, freed meanwhile or not: torch does not tell its peak."""
     from torch.utils._python_dispatch import TorchDispatchMode
 
-    class Counting(TorchDispatchMode):
+    class Counting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         total = 0
 
         def __torch_dispatch__(
@@ -87,9 +88,10 @@ def _allocated(work: Callable[[], None]) -> int:
                 self.total += sum(x.nbytes for x in leaves if isinstance(x, torch.Tensor))
             return found
 
-    with Counting() as counting:
+    counting = Counting()  # type: ignore[no-untyped-call]
+    with counting:
         work()
-    return counting.total
+    return int(counting.total)
 
 
 def _free(device: str) -> int:

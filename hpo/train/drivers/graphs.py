@@ -27,7 +27,7 @@ class Captured:
     """
 
     def __init__(self, function: Callable[[], None], reset: Callable[[], None]) -> None:
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(WARM_UPS):

@@ -111,8 +111,8 @@ class Epoch:
         return [self.t, self.rates, self.keys]
 
     def copy(self) -> Epoch:
-        tables = (table.clone() for table in (self.order, *self.by_step()))
-        return Epoch(*tables, self.batch_size)
+        t, rates, keys = (table.clone() for table in self.by_step())
+        return Epoch(self.order.clone(), t, rates, keys, self.batch_size)
 
 
 def overwrite(old: Sequence[torch.Tensor], new: Sequence[torch.Tensor]) -> None:
