@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
 
@@ -11,6 +12,8 @@ from hpo.execute.setup import Setup
 from hpo.records import Decision, TrialSpec
 from hpo.space import typed
 from hpo.trainable import Member, Pack, Progressed, Trainable, Trial, check_report
+
+log = logging.getLogger(__name__)
 
 
 class Rooms:
@@ -46,9 +49,12 @@ class Rooms:
 
     def _measured(self, spec: TrialSpec) -> int:
         pack, setup = self._setup.pack, self._setup
-        if isinstance(pack, int):
-            return pack
         try:
+            if why := self._trainable.why_alone(self._config(spec), setup.folder):
+                log.warning("trials as trial %d train alone: %s", spec.number, why)
+                return 1
+            if isinstance(pack, int):
+                return pack
             return self._trainable.room(self._config(spec), setup.folder, setup.device_share)
         except RAISED:
             return 1

@@ -32,6 +32,11 @@ def lines(study: Study, draws: Sequence[Draw]) -> Iterator[str]:
     if alone == len(draws):
         yield "packs: every trial trains alone, since this trainable cannot train several together"
         return
+    for group in packs.values():
+        why = study.trainable.why_alone(study.space.config(group[0].config), study.folder)
+        if why:
+            yield f"packs: every trial trains alone: {why}"
+            return
     width = f"at most {pack}" if isinstance(pack, int) else "as many as fit into memory"
     yield (
         f"packs: {width} train together; the first {count(len(draws), 'config')} fall into"

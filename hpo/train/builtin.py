@@ -41,7 +41,7 @@ class BuiltinTrainer(Trainable):
 
         problem = assemble(config, folder)
         # Not part of assembling: a trained model is tested without the file it started from.
-        config.initialization.check(config.model, problem.layout, folder)
+        config.initialization.check(problem.config.model, problem.layout, folder)
 
     def run(self, config: TrainConfig, trial: Trial) -> Mapping[str, float]:
         if config.repeats > 1:
@@ -54,6 +54,11 @@ class BuiltinTrainer(Trainable):
 
     def fusion_key(self, config: TrainConfig) -> str:
         return fusion_key(config)
+
+    def why_alone(self, config: TrainConfig, folder: Path) -> str:
+        from hpo.train.drivers.trust import why_alone
+
+        return why_alone(config, folder)
 
     def room(self, config: TrainConfig, folder: Path, share: float) -> int:
         from hpo.train.drivers.capacity import room
@@ -78,7 +83,7 @@ class BuiltinTrainer(Trainable):
     def model(self, config: TrainConfig, weights: Path, folder: Path) -> torch.nn.Module:
         from hpo.train.trained import trained
 
-        return trained(config, weights)
+        return trained(config, weights, folder)
 
     def example(self, config: TrainConfig, weights: Path, folder: Path) -> np.ndarray:
         from hpo.train.trained import example

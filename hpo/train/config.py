@@ -12,7 +12,7 @@ from hpo.train.data import Data
 from hpo.train.early_stopping import EarlyStopping
 from hpo.train.initializers import Initializer, Kaiming
 from hpo.train.losses import Loss
-from hpo.train.models import Model
+from hpo.train.models import Custom, Model
 from hpo.train.optimizers import Optimizer, OptimizerPart, Sgd
 from hpo.train.precision import Precision
 from hpo.train.regularizers import Clipping, Dropout, Regularization, Regularizer
@@ -87,6 +87,7 @@ class TrainConfig(Settings):
         self._check_betas()
         self._check_decay()
         self._check_units()
+        self._check_sites()
         self._check_cycles()
         self.stages()
         return self
@@ -142,6 +143,14 @@ class TrainConfig(Settings):
                     f"data.scaling zscore, got {self.data.scaling}; change the scaling, or leave "
                     "the augmentation out"
                 )
+
+    def _check_sites(self) -> None:
+        if self.dropout.hidden > 0 and isinstance(self.model, Custom) and not self.model.hidden:
+            raise ValueError(
+                "dropout.hidden needs hidden activations to act on, got "
+                f"{self.dropout.hidden:g} and model.hidden []; name modules of the model there, or "
+                "set dropout.hidden to 0"
+            )
 
     def _check_cycles(self) -> None:
         stopping = self.early_stopping

@@ -109,8 +109,9 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
     _check_model(config, splits)
     for name, part in config.augmentation.parts().items():
         part.check(name, splits.inputs)
-    layout = Layout(config.model.shapes(splits.inputs, splits.outputs), config.model.exempt)
-    config = config.model_copy(update={"loss": loss})
+    model = config.model.bound(folder, splits.inputs, splits.outputs)
+    layout = Layout(model.shapes(splits.inputs, splits.outputs), model.exempt)
+    config = config.model_copy(update={"loss": loss, "model": model})
     dtype = dtype_of(config.precision)
     # Copied to the device once: a CUDA graph of an evaluation can copy nothing there.
     unit = torch.as_tensor(splits.scale_targets.scale, device=device)
@@ -119,8 +120,9 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
 
 def alike(config: TrainConfig, problem: Problem) -> Problem:
     """The problem of another config of the same fusion key, on the same data."""
-    loss = config.loss or problem.config.loss
-    return replace(problem, config=config.model_copy(update={"loss": loss}))
+    model = config.model.bound(problem.folder, problem.splits.inputs, problem.splits.outputs)
+    known = {"loss": config.loss or problem.config.loss, "model": model}
+    return replace(problem, config=config.model_copy(update=known))
 
 
 def _check_model(config: TrainConfig, splits: Splits) -> None:

@@ -12,6 +12,7 @@ from hpo.records import Json
 from hpo.train import checkpoint
 from hpo.train.config import TrainConfig
 from hpo.train.layout import Named
+from hpo.train.models import ModelPart
 from hpo.train.task import Task, Window
 
 EXAMPLES = 2
@@ -24,7 +25,7 @@ class TrainedModel(torch.nn.Module):
     Scaling is done in float64, as it is before training, whatever precision the network has.
 
     Args:
-        config: of the trial.
+        model: bound to the trial's data.
         network: its parameters, by name.
         state: the model's, by name.
         scaling: `offset`, `scale` and maybe `rotation` of `inputs` and `targets`, by dotted name.
@@ -34,7 +35,7 @@ class TrainedModel(torch.nn.Module):
 
     def __init__(
         self,
-        config: TrainConfig,
+        model: ModelPart,
         network: Named,
         state: Named,
         scaling: Named,
@@ -42,7 +43,7 @@ class TrainedModel(torch.nn.Module):
         vocabulary: str = "",
     ) -> None:
         super().__init__()
-        self._model = config.model
+        self._model = model
         self._task = task
         self.vocabulary = vocabulary
         self.network = _tree(network)
@@ -100,14 +101,16 @@ def _tree(tensors: Named) -> torch.nn.Module:
     return root
 
 
-def trained(config: TrainConfig, weights: Path) -> TrainedModel:
+def trained(config: TrainConfig, weights: Path, folder: Path) -> TrainedModel:
     """The model of a file that a trial has left, on the CPU, in evaluation mode.
 
     Raises:
         InputError: the file is of a trial with another config.
     """
     tensors, facts = checkpoint.read(weights)
-    shapes = config.model.shapes(_inputs(facts), facts["outputs"])
+    inputs, outputs = _inputs(facts), facts["outputs"]
+    model = config.model.bound(folder, inputs, outputs)
+    shapes = model.shapes(inputs, outputs)
     found = {name: tuple(t.shape) for name, t in tensors.items() if name in shapes}
     if found != shapes:
         raise InputError(
@@ -115,7 +118,7 @@ def trained(config: TrainConfig, weights: Path) -> TrainedModel:
             "take config and weights from one bundle",
         )
     network = {name: tensors.pop(name) for name in shapes}
-    expected = config.model.init_state(network)
+    expected = model.init_state(network)
     scaling = {name: t for name, t in tensors.items() if name.startswith(checkpoint.SCALINGS)}
     state = {name: t for name, t in tensors.items() if name not in scaling}
     if state.keys() != expected.keys():
@@ -124,7 +127,7 @@ def trained(config: TrainConfig, weights: Path) -> TrainedModel:
             f"expected {sorted(expected)}",
             "take config and weights from one bundle",
         )
-    return TrainedModel(config, network, state, scaling, facts["task"], facts["vocabulary"]).eval()
+    return TrainedModel(model, network, state, scaling, facts["task"], facts["vocabulary"]).eval()
 
 
 def _inputs(facts: Json) -> tuple[int, ...]:

@@ -196,7 +196,7 @@ def test_every_part_can_be_listed() -> None:
         "MaxNorm",
     }
     assert len(found["data"]) == 7 and len(found["initialization"]) == 9
-    assert len(found["model"]) == 9 and len(found["normalization"]) == 5
+    assert len(found["model"]) == 10 and len(found["normalization"]) == 5
     assert len(found["optimizer"]) == 8 and len(found["schedule"]) == 11
     assert len(found["augmentation"]) == 9
     assert "epochs" not in found

@@ -9,6 +9,7 @@ from pydantic import Field
 from hpo.train.models.autoencoder import Autoencoder
 from hpo.train.models.base import ModelPart, NormalizedModel
 from hpo.train.models.cnn import Cnn
+from hpo.train.models.custom import Custom
 from hpo.train.models.diagonal import Diagonal
 from hpo.train.models.mlp import Mlp
 from hpo.train.models.multitask import Multitask
@@ -20,6 +21,7 @@ from hpo.train.task import Task
 __all__ = [
     "Autoencoder",
     "Cnn",
+    "Custom",
     "Diagonal",
     "Gru",
     "Lstm",
@@ -34,7 +36,7 @@ __all__ = [
 ]
 
 Model = Annotated[
-    Mlp | Cnn | ResNet | Gru | Lstm | Transformer | Diagonal | Autoencoder | Multitask,
+    Mlp | Cnn | ResNet | Gru | Lstm | Transformer | Diagonal | Autoencoder | Multitask | Custom,
     Field(discriminator="kind"),
 ]
 

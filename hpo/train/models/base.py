@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -39,10 +40,23 @@ class ModelPart(Settings):
     Attributes:
         tasks: what it can learn.
         exempt: names of weights that penalties leave alone; vectors are always left alone.
+        trusted: whether it is known to come to the same for many trials at once.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
     exempt: ClassVar[frozenset[str]] = frozenset()
+    trusted: ClassVar[bool] = True
+
+    def bound(self, folder: Path, inputs: tuple[int, ...], outputs: int) -> Self:
+        """The model for these examples; what is not known from the settings is found out here.
+
+        Args:
+            folder: where code of the user is looked up first.
+
+        Raises:
+            InputError: it cannot be built.
+        """
+        return self
 
     @abstractmethod
     def shapes(self, inputs: tuple[int, ...], outputs: int) -> dict[str, tuple[int, ...]]:
