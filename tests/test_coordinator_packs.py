@@ -53,7 +53,7 @@ def test_packs_have_what_fits_and_nothing_is_passed_over(open_study):
     packs = []
     for worker in "abcdefgh":
         if first := coordinator.next_trial(worker):
-            packs.append([first, *coordinator.more(worker, first.number, 3)])
+            packs.append([first, *coordinator.more(worker, [first.number], 3)])
     assert all(len(groups(pack)) == 1 for pack in packs)
     assert sorted(n for pack in packs for n in numbers(pack)) == list(range(12))
     assert {group for pack in packs for group in groups(pack)} == {0, 1}
@@ -64,7 +64,7 @@ def test_packs_have_what_fits_and_nothing_is_passed_over(open_study):
 def test_what_a_pack_draws_is_what_is_drawn_without_one(open_study, home):
     coordinator = open_study(sampler="random")
     first = coordinator.next_trial("a")
-    coordinator.more("a", first.number, 11)
+    coordinator.more("a", [first.number], 11)
     drawn = [t.config for t in coordinator.changes(0)[1]]
     coordinator.close()
     shutil.rmtree(home.study("toy").root)
@@ -78,7 +78,7 @@ def test_what_a_pack_draws_is_what_is_drawn_without_one(open_study, home):
 def test_reports_of_a_pack_come_together(open_study):
     coordinator = open_study(groups=(0,))
     first = coordinator.next_trial("a")
-    pack = [first, *coordinator.more("a", first.number, 2)]
+    pack = [first, *coordinator.more("a", [first.number], 2)]
     losses = [0.5, float("nan"), 0.1]
     decisions = coordinator.report_all(
         [
@@ -92,12 +92,12 @@ def test_reports_of_a_pack_come_together(open_study):
 def test_a_pack_whose_worker_died_is_handed_out_one_by_one(open_study):
     coordinator = open_study(groups=(0,), trials=4)
     first = coordinator.next_trial("a")
-    pack = [first, *coordinator.more("a", first.number, 3)]
+    pack = [first, *coordinator.more("a", [first.number], 3)]
     coordinator.worker_ended("a", died=True)
     handed = []
     for worker in ("b", "c", "d", "e"):
         spec = coordinator.next_trial(worker)
-        assert coordinator.more(worker, spec.number, 3) == []
+        assert coordinator.more(worker, [spec.number], 3) == []
         handed.append(spec)
     assert numbers(handed) == numbers(pack)
     worker = "b"
@@ -112,19 +112,19 @@ def test_a_pack_whose_worker_died_is_handed_out_one_by_one(open_study):
 def test_packs_are_halved_for_the_whole_study_when_a_machine_is_full(open_study):
     coordinator = open_study(groups=(0,))
     first = coordinator.next_trial("a")
-    assert len(coordinator.more("a", first.number, 7)) == 7
+    assert len(coordinator.more("a", [first.number], 7)) == 7
     coordinator.too_wide("a", 8)
     coordinator.worker_ended("a", died=True)
     again = coordinator.next_trial("b")
     assert again.number == first.number, "nobody is to blame"
-    assert len(coordinator.more("b", again.number, 7)) == 3
+    assert len(coordinator.more("b", [again.number], 7)) == 3
 
 
 def test_lanes_are_no_workers(open_study):
     coordinator = open_study(groups=(0,))
     coordinator.limit_workers(2)
     first = coordinator.next_trial("a")
-    assert len(coordinator.more("a", first.number, 5)) == 5
+    assert len(coordinator.more("a", [first.number], 5)) == 5
     assert coordinator.next_trial("b") is not None
     assert coordinator.next_trial("c") is None, "two workers are at work"
 
@@ -133,4 +133,4 @@ def test_a_stopping_study_fills_no_lanes(open_study):
     coordinator = open_study(groups=(0,))
     first = coordinator.next_trial("a")
     coordinator.stop()
-    assert coordinator.more("a", first.number, 5) == []
+    assert coordinator.more("a", [first.number], 5) == []

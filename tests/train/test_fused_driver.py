@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 import statistics
 from itertools import combinations
 from pathlib import Path
@@ -17,9 +18,11 @@ from hpo.train import checkpoint
 from hpo.train.builtin import trainer
 from hpo.train.config import TrainConfig
 from hpo.train.drivers import single
-from hpo.train.drivers.fused import run_many
+from hpo.train.drivers.fused import Training, run_many
+from hpo.train.drivers.lane import Lane
 from hpo.train.lanes import bind, fusion_key, knobs
 from hpo.train.noise import derive
+from hpo.train.problem import assemble
 from hpo.trainable import TrialStopped
 
 # 5 epochs of 10 steps.
@@ -359,11 +362,32 @@ def test_a_refit_trains_together(tmp_path: Path) -> None:
     assert [len(together.reports[k]) for k in range(2)] == [3, 3]
 
 
-def test_a_checkpoint_of_another_config_is_refused(tmp_path: Path) -> None:
+def test_a_member_that_cannot_go_on_fails_alone(tmp_path: Path) -> None:
     cases = lanes_of(EVERYTHING)
     fuse(tmp_path, cases, stop={(k, 1): Decision.PAUSE for k in range(3)})
-    with pytest.raises(Exception, match="another config, seed or refit"):
-        fuse(tmp_path, cases[::-1])
+    damaged = tmp_path / "1" / "running.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    together = fuse(tmp_path, [cases[0], cases[1], cases[0]])
+    assert "is damaged" in str(together.failed[1])
+    assert "another config, seed or refit" in str(together.failed[2])
+    _, result = alone(tmp_path / "alone", cases[0], seed=0)
+    assert together.ended[0] == pytest.approx(result, rel=1e-10)
+
+
+def test_what_is_resumed_lies_in_the_order_of_what_is_not(tmp_path: Path) -> None:
+    """CUDA graphs copy by that order; a file has its names sorted."""
+    model = {"kind": "mlp", "widths": [3] * 12, "normalization": {"kind": "batch"}}
+    case = config(**BASE | {"model": model, "epochs": 2})
+    fuse(tmp_path, [case], stop={(0, 1): Decision.PAUSE})
+    problem = assemble(case, tmp_path)
+    fresh, resumed = (
+        Training(problem, pack([])).open(Lane(problem, number, tmp_path / f"{number}"))
+        for number in (1, 0)
+    )
+    assert list(fresh.state["model"]) != list(resumed.state["model"]), "the orders differ"
+    for one, other in zip(fresh.trained(), resumed.trained(), strict=True):
+        names = [name for name, tensor in fresh.state["model"].items() if tensor is one]
+        assert all(resumed.state["model"][name] is other for name in names)
 
 
 # ---- several seeds ----
@@ -430,3 +454,20 @@ def test_trials_with_several_seeds_share_a_pack(tmp_path: Path) -> None:
     for k, case in enumerate(cases):
         result = trainer.run(case, Run(tmp_path / f"alone-{k}", seed=k).trial())
         assert together.ended[k] == pytest.approx(result, rel=1e-9)
+
+
+def test_seeds_that_were_saved_at_different_epochs_wait_for_each_other(tmp_path: Path) -> None:
+    case = config(**BASE | EVERYTHING, repeats=2)
+    whole = trainer.run(case, Run(tmp_path / "whole", seed=5).trial())
+    early, late = (Run(tmp_path / name, seed=5, stop_at=n) for name, n in (("a", 1), ("b", 3)))
+    for run in (early, late):
+        with pytest.raises(TrialStopped):
+            trainer.run(case, run.trial())
+    # As after a kill between the writing of the one and of the other.
+    shutil.copytree(
+        tmp_path / "b" / "ck" / "repeat-1", tmp_path / "a" / "ck" / "repeat-1", dirs_exist_ok=True
+    )
+    early.stop_at = None
+    early.reports.clear()
+    assert trainer.run(case, early.trial()) == pytest.approx(whole, rel=1e-12)
+    assert [report.step for report in early.reports] == [3, 4, 5]

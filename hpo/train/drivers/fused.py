@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from hpo.errors import HpoError
 from hpo.lazy import lazy
 from hpo.records import Decision
 from hpo.train.config import TrainConfig
@@ -25,7 +26,10 @@ else:
     torch = lazy("torch")
 
 REFILL = 4
-"""Trials are asked for when one of so many lanes is free: asking for each alone costs more."""
+"""Trials are asked for once a quarter of the lanes is free: asking for each alone costs more."""
+
+WAITS = 0
+"""In place of a batch size: of lanes that wait for others of their trial."""
 
 
 def run_many(pack: Pack) -> None:
@@ -77,6 +81,9 @@ class _Alone(Pack):
     def end(self, trial: Trial, result: Mapping[str, float] | None = None) -> None:
         self.result = result
 
+    def fail(self, trial: Trial, error: Exception) -> None:
+        raise error
+
     def more(self, room: int) -> Sequence[Member]:
         return []
 
@@ -105,36 +112,44 @@ class Training:
 
     def join(self, members: Sequence[Member]) -> None:
         """Puts trials on the stack, each where its checkpoint stands."""
-        joined = [Seeds(alike(config, self._problem), trial) for config, trial in members]
-        stacks = [self._stack] if self._stack is not None else []
-        for lane in (lane for trial in joined for lane in trial.lanes):
-            if (own := self._open(lane)) is not None:
-                stacks.append(pile([own]))
-                self._lanes.append(lane)
+        joined, stacks = [], [self._stack] if self._stack is not None else []
+        for config, trial in members:
+            try:
+                seeds = Seeds(alike(config, self._problem), trial)
+                opened = [(lane, self.open(lane)) for lane in seeds.lanes]
+            except HpoError as error:  # a checkpoint that is damaged, or of another config
+                self._pack.fail(trial, error)
+                continue
+            joined.append(seeds)
+            for lane, own in opened:
+                if own is not None:
+                    stacks.append(pile([own]))
+                    self._lanes.append(lane)
         self._stack = join(stacks) if stacks else None
         self.trials += joined
-        if resumed := [trial for trial in joined if trial.epoch > 0]:
-            self._report(resumed)
+        self._report([trial for trial in joined if trial.epoch > 0 and trial.is_even])
 
     def epoch(self) -> None:
         """Every trial trains for an epoch, reports, and leaves if that was its last one."""
+        at_work = {lane for trial in self.trials for lane in trial.behind}
         sizes: dict[int, list[int]] = {}
         for k, lane in enumerate(self._lanes):
-            sizes.setdefault(lane.batch_size, []).append(k)
+            sizes.setdefault(lane.batch_size if lane in at_work else WAITS, []).append(k)
         assert self._stack is not None
         stacks, lanes = [], []
         for size, group in sizes.items():
             own = [self._lanes[k] for k in group]
-            if len(sizes) == 1:
-                stacks.append(self._pass(own, self._stack, size))
-            else:  # what comes back may be overwritten by the next pass
-                stacks.append(self._pass(own, self._stack.select(group), size).copy())
+            stack = self._stack if len(sizes) == 1 else self._stack.select(group)
+            if size != WAITS:
+                stack = self._pass(own, stack, size)
+            # What comes back may be overwritten by the next pass.
+            stacks.append(stack if len(sizes) == 1 else stack.copy())
             lanes += own
         self._lanes, self._stack = lanes, join(stacks)
-        self._save([lane for lane in self._lanes if lane.is_due])
-        self._report(self.trials)
+        self._save([lane for trial in self.trials if trial.is_due() for lane in trial.training])
+        self._report([trial for trial in self.trials if trial.is_even])
 
-    def _open(self, lane: Lane) -> Stack | None:
+    def open(self, lane: Lane) -> Stack | None:
         """A lane's tensors, without the axis of lanes; `None` if it has ended before."""
         config, problem = lane.problem.config, lane.problem
         values = {path: self._like.new_tensor(value) for path, value in knobs(config).items()}
@@ -176,6 +191,8 @@ class Training:
 
     def _report(self, trials: Sequence[Seeds]) -> None:
         """Hands in where trials stand; those that are to end leave the stack."""
+        if not trials:
+            return
         decisions = self._pack.report(
             [Progressed(trial.trial, trial.metrics, trial.epoch) for trial in trials]
         )
@@ -184,7 +201,8 @@ class Training:
         paused = [trial for trial, decision in told if decision is Decision.PAUSE]
         self._save([lane for trial in paused for lane in trial.lanes if lane in self._lanes])
         stopped = [lane for trial in ended for lane in trial.lanes]
-        over = [k for k in self._lanes if k.is_over and k not in stopped]
+        told_of = [lane for trial in trials for lane in trial.training]
+        over = [lane for lane in told_of if lane.is_over and lane not in stopped]
         for lane, own in self._own(over):
             lane.finish(own)
         self._keep([k for k in self._lanes if k not in over and k not in stopped])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +41,6 @@ class Lane:
         self.metrics: Mapping[str, float] = {}
         self._kept_epoch = 0
         self._kept_metrics: Mapping[str, float] = {}
-        self._saved = time.monotonic()
         self._timetable = Timetable.of(problem.config, len(problem.splits.train))
         self._epochs = Epochs(problem, self._timetable)
         self._keys = step_keys(seed, torch.arange(len(self._timetable.rates)))
@@ -63,11 +61,6 @@ class Lane:
         steps = self._timetable.steps(self.epoch)
         numbers = torch.arange(steps.start, steps.stop)
         return numbers, self._timetable.rates[steps], self._keys[steps]
-
-    @property
-    def is_due(self) -> bool:
-        """Whether it is time to save it."""
-        return time.monotonic() - self._saved >= self.problem.config.checkpoint_seconds
 
     def resume(self) -> Progress | None:
         """Takes it to where it stood when it was last saved, or had ended; its tensors, if any."""
@@ -93,7 +86,6 @@ class Lane:
 
     def save(self, own: Stack) -> None:
         self.files.save(self._progress(own))
-        self._saved = time.monotonic()
 
     def finish(self, own: Stack) -> None:
         """Leaves the kept weights."""
@@ -107,5 +99,8 @@ class Lane:
         Args:
             own: its tensors, without the axis of lanes.
         """
-        kept = Kept(own.kept, own.kept_state, self._kept_epoch, self._kept_metrics)
+        # What is kept is mostly what there is, and need not be written twice.
+        same = self._kept_epoch == self.epoch and torch.equal(own.kept, own.params)
+        params, state = (own.params, own.state["model"]) if same else (own.kept, own.kept_state)
+        kept = Kept(params, state, self._kept_epoch, self._kept_metrics)
         return Progress(self.epoch, own.params, own.state, self.metrics, kept)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -24,14 +25,41 @@ class Seeds:
 
     def __init__(self, problem: Problem, trial: Trial) -> None:
         self.trial = trial
+        self._every_seconds = problem.config.checkpoint_seconds
+        self._saved = time.monotonic()
         self.lanes = [
             Lane(problem, seed, folder) for seed, folder in seeds_of(problem.config, trial)
         ]
 
     @property
+    def training(self) -> list[Lane]:
+        """Lanes that have not ended."""
+        return [lane for lane in self.lanes if lane.result is None]
+
+    @property
     def epoch(self) -> int:
-        """How far the trial is: where early stopping ended some lanes, as far as the others."""
+        """How far the trial is: where some lanes have ended, as far as the others."""
+        if self.training:
+            return min(lane.epoch for lane in self.training)
         return max(lane.epoch for lane in self.lanes)
+
+    @property
+    def behind(self) -> list[Lane]:
+        """Lanes that are to train next: all, if they are equally far."""
+        return [lane for lane in self.training if lane.epoch == self.epoch]
+
+    @property
+    def is_even(self) -> bool:
+        """Whether its lanes are equally far. A worker that died may have saved one and not another;
+        then those ahead wait, and nothing is reported meanwhile."""
+        return self.behind == self.training
+
+    def is_due(self) -> bool:
+        """Whether it is time to save its lanes, all of them together; if so it counts from now."""
+        due = time.monotonic() - self._saved >= self._every_seconds
+        if due:
+            self._saved = time.monotonic()
+        return due
 
     @property
     def metrics(self) -> dict[str, float]:
