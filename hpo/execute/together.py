@@ -135,7 +135,7 @@ class Together:
             except RAISED as error:
                 short, why = is_out_of_memory(error), error
                 log.warning(
-                    "%d trials that trained together go on %s",
+                    "%d trials that train together go on %s",
                     len(pack.left),
                     "in smaller packs" if short else "alone",
                     exc_info=why,
