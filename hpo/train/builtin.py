@@ -12,7 +12,6 @@ from hpo.errors import InputError
 from hpo.records import Json
 from hpo.train.config import TrainConfig
 from hpo.train.lanes import fusion_key
-from hpo.train.normalizations import BatchNorm
 from hpo.train.task import reported_metrics
 from hpo.trainable import Moved, Pack, Scale, Trainable, Trial
 
@@ -42,7 +41,7 @@ class BuiltinTrainer(Trainable):
 
         problem = assemble(config, folder)
         # Not part of assembling: a trained model is tested without the file it started from.
-        config.initialization.check(config.model, problem.layout, folder)
+        config.initialization.check(problem.config.model, problem.layout, folder)
 
     def run(self, config: TrainConfig, trial: Trial) -> Mapping[str, float]:
         if config.repeats > 1:
@@ -138,7 +137,7 @@ def _assumptions(found: TrainConfig, moved: TrainConfig, workers: int) -> Iterat
     if workers > 1:
         rows = moved.batch_lr.batch_size // workers
         yield f"each of {workers} workers takes {rows} rows of every step, and gradients are means"
-        if isinstance(found.model.normalization, BatchNorm):
+        if found.model.mixes_rows():
             yield "batch norm's means and variances are those of all workers' rows together"
     if moved.batch_lr.batch_size != found.batch_lr.batch_size:
         yield moved.batch_lr.assumption

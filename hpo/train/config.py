@@ -13,7 +13,6 @@ from hpo.train.early_stopping import EarlyStopping
 from hpo.train.initializers import Initializer, Kaiming
 from hpo.train.losses import Loss
 from hpo.train.models import Custom, Model
-from hpo.train.normalizations import BatchNorm
 from hpo.train.optimizers import Optimizer, OptimizerPart, Sgd
 from hpo.train.precision import Precision
 from hpo.train.regularizers import Clipping, Dropout, Regularization, Regularizer
@@ -51,7 +50,7 @@ class TrainConfig(Settings):
     )
     initialization: Initializer = Field(default_factory=Kaiming, description="first weights")
     loss: Loss | None = Field(
-        None, description="default: cross_entropy for classes, mse for numbers"
+        None, description="default: cross_entropy for classes and characters, mse for numbers"
     )
     clipping: Clipping = Field(default_factory=Clipping, description="bounds on the gradient")
     early_stopping: EarlyStopping | None = Field(
@@ -95,7 +94,7 @@ class TrainConfig(Settings):
 
     def _check_batches(self) -> None:
         rows = self.batch_lr.batch_size
-        if rows < 2 and isinstance(self.model.normalization, BatchNorm):
+        if rows < 2 and self.model.mixes_rows():
             raise ValueError(
                 "normalization batch needs batches of at least 2 rows, got batch_lr.batch_size "
                 f"{rows}; take larger batches (8 to 16 or more), or normalization layer"
@@ -135,8 +134,8 @@ class TrainConfig(Settings):
 
     def _check_units(self) -> None:
         """Only z-scores have their standard deviation for a unit."""
-        if self.data.scaling == "zscore":
-            return
+        if self.data.scaling == "zscore" or self.data.known_task() == "next_character":
+            return  # whatever their unit, characters take no augmentation
         for name, part in self.augmentation.parts().items():
             if part.counts_in_deviations():
                 raise ValueError(
@@ -193,7 +192,8 @@ class TrainConfig(Settings):
 
     def task(self) -> Task | None:
         """What the targets are, if that is known without reading the data."""
-        return self.loss.task if self.loss else self.data.known_task()
+        known = self.data.known_task()
+        return known or (self.loss.task if self.loss else None)
 
     def regularizers(self) -> dict[str, Regularizer]:
         """All regularizers present, by name, in the order in which hooks call them.

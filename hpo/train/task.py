@@ -1,14 +1,35 @@
-"""The two kinds of targets, and the metrics that go with each."""
+"""The kinds of targets, and the metrics that go with each."""
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "regression", "reconstruction", "next_character"]
 
-# What the score on a split is called: a share of wrong classes, or a root mean squared error in the
-# target's own units.
-SCORES: dict[Task, str] = {"classification": "error", "regression": "rmse"}
+# What the score on a split is called: a share of wrong classes, or a root mean squared error. That
+# of a regression is in the target's own units, that of a reconstruction in those of scaled inputs.
+SCORES: Mapping[Task, str] = {
+    "classification": "error",
+    "regression": "rmse",
+    "reconstruction": "rmse",
+    "next_character": "error",
+}
+
+# Whose losses fit: a text has a class at each position, and inputs to reconstruct are numbers.
+LIKE: Mapping[Task, Task] = {
+    "classification": "classification",
+    "regression": "regression",
+    "reconstruction": "regression",
+    "next_character": "classification",
+}
+
+
+class Window(NamedTuple):
+    """The shape of one example of a text: so many characters, each of so many classes."""
+
+    length: int
+    characters: int
 
 
 # Ends the name of a metric's standard error, where it is a mean over several seeds.

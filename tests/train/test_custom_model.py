@@ -145,6 +145,25 @@ def test_what_it_keeps_survives_a_pause_and_is_exported(folder: Path) -> None:
     assert model(x).shape == (2, 3)
 
 
+def test_it_goes_on_from_weights_of_its_own(folder: Path) -> None:
+    case = custom(model={"settings": {"norm": True}})
+    result = single.run(case, Run(folder, seed=3).trial())
+    file = {"kind": "checkpoint", "path": str(folder / "ck" / "model.safetensors")}
+    still = {"epochs": 1, "batch_lr": {"base_lr": 1e-30, "batch_size": 16}}
+    on = custom(model={"settings": {"norm": True}}, initialization=file, **still)
+    trainer.check(on, folder)
+    reached = single.run(on, Run(folder / "on", seed=4).trial())
+    assert reached["train_loss"] == pytest.approx(result["train_loss"], rel=0.2)
+
+
+def test_a_text_is_not_for_it(folder: Path) -> None:
+    (folder / "t.txt").write_text("abcdefg" * 40)
+    case = custom(data={"kind": "text", "path": "t.txt", "length": 5})
+    with pytest.raises(InputError, match="model custom is for classification") as error:
+        trainer.check(case, folder)
+    assert error.value.hint == "use model kind gru or lstm or transformer"
+
+
 @pytest.mark.parametrize(
     ("build", "why"),
     [("branching", "torch.func.vmap cannot batch the model: "), ("mixing", "lanes of the model")],

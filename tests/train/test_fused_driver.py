@@ -7,6 +7,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from packs import TestPack, member, pack
@@ -179,6 +180,72 @@ def test_images_train_together(tmp_path: Path) -> None:
 def test_numbers_train_together(tmp_path: Path) -> None:
     data = {"kind": "sklearn", "name": "diabetes"}
     assert_equal_alone(tmp_path, lanes_of({"data": data, "dropout": {"hidden": 0.1}}))
+
+
+SHORT: dict[str, Any] = {"epochs": 2, "batch_lr": {"batch_size": 16, "base_lr": 0.1}}
+SEQUENCES: dict[str, dict[str, Any]] = {
+    "gru": {"kind": "gru", "width": 5},
+    "lstm": {"kind": "lstm", "width": 5, "layers": 2},
+    "transformer": {"kind": "transformer", "width": 6, "heads": 2, "hidden": 8, "layers": 1},
+}
+
+
+@pytest.mark.parametrize("model", SEQUENCES)
+def test_texts_train_together(tmp_path: Path, model: str) -> None:
+    (tmp_path / "t.txt").write_text("the quick brown fox, and so on; " * 16)
+    changes = {
+        "data": {"kind": "text", "path": str(tmp_path / "t.txt"), "length": 6},
+        "model": SEQUENCES[model],
+        "dropout": {"hidden": 0.2},
+        "regularization": EVERYTHING["regularization"],
+        "loss": EVERYTHING["loss"],
+    }
+    assert_equal_alone(tmp_path, lanes_of(SHORT | changes))
+
+
+@pytest.mark.parametrize("model", SEQUENCES)
+def test_series_train_together(tmp_path: Path, model: str) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "s.npz", x=rng.normal(size=(80, 2, 5)), y=np.arange(80) % 3)
+    data = {"kind": "npz", "path": str(tmp_path / "s.npz"), "series": True}
+    changes = {
+        "data": data,
+        "model": SEQUENCES[model],
+        "augmentation": {**EVERYTHING["augmentation"], "time_shift": {"share": 0.3}},
+    }
+    assert_equal_alone(tmp_path, lanes_of(SHORT | EVERYTHING | changes))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_reconstructions_train_together(tmp_path: Path, tied: bool) -> None:
+    changes = {
+        "data": {"kind": "sklearn", "name": "wine", "targets": "inputs"},
+        "model": {"kind": "autoencoder", "widths": [7], "code": 3, "tied": tied},
+        "loss": {"kind": "mse"},
+    }
+    assert_equal_alone(tmp_path, lanes_of(SHORT | EVERYTHING | changes))
+
+
+@pytest.mark.parametrize("scored", ["all", "first"])
+def test_several_targets_train_together(tmp_path: Path, scored: str) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x=rng.normal(size=(80, 4)), y=rng.normal(size=(80, 3)))
+    changes = {
+        "data": {"kind": "npz", "path": str(tmp_path / "d.npz"), "scored": scored},
+        "model": {"kind": "multitask", "widths": [7], "head_widths": [3]},
+        "loss": {"kind": "mse", "auxiliary": 0.3},
+    }
+    assert_equal_alone(tmp_path, lanes_of(SHORT | EVERYTHING | changes))
+
+
+def test_first_values_of_diagonal_networks_may_differ(tmp_path: Path) -> None:
+    changes = {
+        "data": {"kind": "sklearn", "name": "diabetes"},
+        "model": {"kind": "diagonal", "depth": 3, "alpha": 0.4},
+    }
+    cases = lanes_of(SHORT | {"batch_lr": {"batch_size": 64, "base_lr": 0.02}} | changes)
+    assert [case.model.alpha for case in cases] == pytest.approx([0.4, 0.36, 0.32])
+    assert_equal_alone(tmp_path, cases)
 
 
 def same_bits(one: TestPack, other: TestPack, number: int) -> bool:

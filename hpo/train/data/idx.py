@@ -41,7 +41,9 @@ class Idx(UserData):
 
     def read(self, folder: Path) -> Examples:
         x, y = (find_file(path, folder) for path in (self.x, self.y))
-        return Examples(read_idx(x), read_idx(y), self.task, str(x), target=str(y))
+        return Examples(
+            read_idx(x), read_idx(y), self.task, str(x), target=str(y), series=self.series
+        )
 
 
 def read_idx(file: Path) -> np.ndarray:

@@ -20,8 +20,9 @@ else:
 class Npz(UserData):
     """Two arrays of a NumPy .npz file.
 
-    x is [N, features], or images: [N, height, width] or [N, channels, height, width]. Columns that
-    never vary are accepted, since images are often stored flat and have constant borders.
+    x is [N, features], or images: [N, height, width] or [N, channels, height, width]; or, with
+    `series`, [N, length] or [N, channels, length]. Columns that never vary are accepted, since
+    images are often stored flat and have constant borders.
     """
 
     reference: ClassVar[str] = "https://numpy.org/doc/stable/reference/generated/numpy.savez.html"
@@ -44,7 +45,8 @@ class Npz(UserData):
                     "write it with numpy.savez(path, x=x, y=y)",
                 )
             with loaded as arrays:
-                x, y = (_array(arrays, name, file) for name in (self.x, self.y))
+                x = _array(arrays, self.x, file)
+                y = x if self.targets == "inputs" else _array(arrays, self.y, file)
         except DataError:
             raise
         except Exception as error:  # damaged archives fail in many ways: zlib.error, MemoryError...
@@ -52,7 +54,7 @@ class Npz(UserData):
                 f"{file}: it cannot be read as .npz: {error}",
                 "write it with numpy.savez(path, x=x, y=y), without object arrays",
             ) from error
-        return Examples(x, y, self.task, str(file), target=self.y)
+        return Examples(x, y, self.task, str(file), target=self.y, series=self.series)
 
 
 def _array(arrays: np.lib.npyio.NpzFile, name: str, file: Path) -> np.ndarray:
