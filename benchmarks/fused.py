@@ -29,12 +29,12 @@ from torch import nn
 
 from hpo.records import Decision, TrialSpec
 from hpo.train.config import TrainConfig
-from hpo.train.drivers import fused
+from hpo.train.drivers import fused, single
 from hpo.train.precision import arithmetic
 from hpo.train.problem import assemble
 from hpo.trainable import Member, Pack, Progressed, Trial
 
-BATCH, CLASSES, EPOCHS, LONGEST = 64, 10, 200, 40
+BATCH, CLASSES, EPOCHS, LONGEST = 64, 10, 1000, 40
 SHARED = 8  # stock processes on one GPU
 
 
@@ -98,26 +98,36 @@ class Endless(Pack):
     def end(self, trial: Trial, result: Mapping[str, float] | None = None) -> None:
         raise AssertionError("nothing is to end here")
 
+    def fail(self, trial: Trial, error: Exception) -> None:
+        raise error
+
     def more(self, room: int) -> Sequence[Member]:
         return []
 
 
-def packed(config: TrainConfig, lanes: int, folder: Path) -> Callable[[], None]:
-    """A function that trains so many lanes for an epoch, with all that a study does but saving."""
+def built_in(config: TrainConfig, lanes: int, folder: Path) -> Callable[[], None]:
+    """A function that trains so many lanes for an epoch, with all that a study does but saving.
+
+    One lane is a trial alone, which on a CPU has a driver of its own.
+    """
+    problem = assemble(config, folder)
+    if lanes == 1 and problem.device.type == "cpu":
+        alone = single.Training(problem, seed=0)
+        progress = alone.start()
+
+        def one() -> None:
+            nonlocal progress
+            progress = alone.epoch(progress)
+
+        return one
     members = []
     for k in range(lanes):
         spec = TrialSpec(k, {}, k, "lease")
         trial = Trial(spec, folder, folder / f"{lanes}-{k}", lambda report: Decision.GO_ON)
         members.append(Member(config, trial))
-    training = fused.Training(assemble(config, folder), Endless(members))
+    training = fused.Training(problem, Endless(members))
     training.join(members)
-
-    def epoch() -> None:
-        if training.lanes[0].epoch == EPOCHS - 1:
-            raise SystemExit("more epochs than planned: lower --seconds")
-        training.epoch()
-
-    return epoch
+    return training.epoch
 
 
 def stock(case: Case, config: TrainConfig, folder: Path) -> Callable[[], None]:
@@ -167,15 +177,26 @@ def _module(case: Case) -> nn.Module:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(planes * height * width, CLASSES))
 
 
-def measure(epoch: Callable[[], None], seconds: float) -> tuple[float, list[float]]:
-    """Seconds of the first epoch (the warm-up), and of each of those that follow."""
-    times: list[float] = []
-    began = time.perf_counter()
-    while len(times) < 4 or (time.perf_counter() - began < seconds and len(times) < LONGEST):
-        start = time.perf_counter()
-        epoch()
-        times.append(time.perf_counter() - start)
-    return times[0], times[1:]
+def measure(
+    ours: Callable[[], None], theirs: Callable[[], None], seconds: float
+) -> tuple[float, list[float], list[float]]:
+    """Seconds of our first epoch (the warm-up), and of the epochs of both sides that follow.
+
+    The sides take turns, so that a change in the machine's speed hits both alike.
+    """
+    warm = _timed(ours)
+    _timed(theirs)
+    began, times, others = time.perf_counter(), [], []
+    while len(times) < 3 or (time.perf_counter() - began < seconds and len(times) < LONGEST):
+        times.append(_timed(ours))
+        others.append(_timed(theirs))
+    return warm, times, others
+
+
+def _timed(epoch: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    epoch()
+    return time.perf_counter() - start
 
 
 def shared(case: str, folder: Path, seconds: float) -> float:
@@ -226,63 +247,63 @@ def main() -> None:
     where = torch.cuda.get_device_name() if cuda else f"{_processor()}, 1 thread"
     print(f"{where}; Python {platform.python_version()}, torch {torch.__version__}; batch {BATCH}")
     print(f"lanes x epochs per second: median [quartiles] of n epochs; at most {LONGEST} epochs or")
-    print(f"{arguments.seconds:g} s each; warm-up: the first epoch, not counted\n", flush=True)
+    print(f"{arguments.seconds:g} s each; warm-up: the first epoch, not counted; stock in turns")
     with tempfile.TemporaryDirectory() as scratch:
         for name in cases:
-            table(CASES[name], name, Path(scratch), arguments)
+            table(name, Path(scratch), arguments)
 
 
-def table(case: Case, name: str, folder: Path, arguments: argparse.Namespace) -> None:
-    cuda = arguments.device == "cuda"
-    print(f"{case.name}\n{'':34} {'lanes x epochs/s':>30} {'n':>4} {'warm-up s':>9} {'x stock':>8}"
-          + f" {'MiB/lane':>9} {'busy %':>7}" * cuda)  # fmt: skip
-    device = {"device": arguments.device}
-    base = _row("stock, one process", 1, stock(case, case.config(folder, **device), folder),
-                arguments, None)  # fmt: skip
+def table(name: str, folder: Path, arguments: argparse.Namespace) -> None:
+    case, cuda = CASES[name], arguments.device == "cuda"
+    header = (
+        f"{'':30} {'lanes x epochs/s':>24} {'stock':>22} {'ratio':>6} {'n':>4} {'warm-up s':>9}"
+    )
+    print(f"\n{case.name}\n{header}" + f" {'MiB/lane':>9} {'busy %':>7}" * cuda, flush=True)
     ways: list[dict[str, Any]] = [{"precision": precision} for precision in arguments.precision]
     ways += [{"compile": True}] * arguments.compile
     ways += [{"cuda_graphs": True}] * arguments.graphs
+    plain = case.config(folder, device=arguments.device)
+    theirs = stock(case, plain, folder)
     for way in ways:
+        label = ", ".join(f"{key} {value}" for key, value in way.items())
+        config = case.config(folder, device=arguments.device, **way)
         for lanes in arguments.lanes or ([1, 8, 32, 128, 512] if cuda else [1, 8, 32, 128]):
-            label = ", ".join(f"{key} {value}" for key, value in way.items())
-            config = case.config(folder, **device, **way)
             with arithmetic(config.precision):
-                try:
-                    epoch = packed(config, lanes, folder)
-                    _row(f"{label}, K = {lanes}", lanes, epoch, arguments, base)
-                except torch.OutOfMemoryError:
-                    print(f"{label}, K = {lanes}: out of memory")
-            del epoch
+                print(f"{f'{label}, K = {lanes}':30} ", end="", flush=True)
+                print(row(config, lanes, theirs, folder, arguments.seconds), flush=True)
     if cuda:
+        alone = statistics.median(measure(theirs, theirs, arguments.seconds)[1])
         together = shared(name, folder, arguments.seconds)
-        print(
-            f"{f'stock, {SHARED} processes':34} {together:30.1f} {together / base:23.2f}",
-            flush=True,
-        )
-    print()
+        print(f"{f'stock, {SHARED} processes':30} {together:24.1f} {1 / alone:22.1f} ", end="")
+        print(f"{together * alone:6.2f}", flush=True)
 
 
-def _row(
-    label: str,
-    lanes: int,
-    epoch: Callable[[], None],
-    arguments: argparse.Namespace,
-    base: float | None,
-) -> float:
-    cuda = arguments.device == "cuda"
+def row(
+    config: TrainConfig, lanes: int, theirs: Callable[[], None], folder: Path, seconds: float
+) -> str:
+    """What so many lanes come to, beside stock."""
+    cuda = config.device == "cuda"
     if cuda:
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-    warm, times = measure(epoch, arguments.seconds)
-    low, median, high = statistics.quantiles([lanes / each for each in times], n=4)
-    line = f"{label:34} {f'{median:.1f} [{low:.1f}, {high:.1f}]':>30} {len(times):4} {warm:9.1f}"
-    line += f" {median / (base or median):8.2f}"
+    try:
+        ours = built_in(config, lanes, folder)
+        warm, times, others = measure(ours, theirs, seconds)
+    except torch.OutOfMemoryError:
+        return "out of memory"
+    ratio = statistics.median(others) / statistics.median(times) * lanes
+    line = f"{_spread(lanes, times):>24} {_spread(1, others):>22} {ratio:6.2f} {len(times):4}"
+    line += f" {warm:9.1f}"
     if cuda:
         memory = (torch.cuda.max_memory_allocated() - before) / lanes / 2**20
-        line += f" {memory:9.1f} {_busy(epoch):7.0f}"
-    print(line, flush=True)
-    return median
+        line += f" {memory:9.1f} {_busy(ours):7.0f}"
+    return line
+
+
+def _spread(lanes: int, times: list[float]) -> str:
+    low, median, high = statistics.quantiles([lanes / each for each in times], n=4)
+    return f"{median:.1f} [{low:.1f}, {high:.1f}]"
 
 
 def _busy(epoch: Callable[[], None]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 
 def worker_of(lease: str) -> str:
@@ -56,9 +56,9 @@ class Assignments:
         """How many workers hold trials."""
         return len({worker_of(lease) for lease in self._leases.values()})
 
-    def count(self, worker: str) -> int:
-        """How many trials a worker holds."""
-        return sum(worker_of(lease) == worker for lease in self._leases.values())
+    def of(self, worker: str) -> set[int]:
+        """The trials that a worker holds."""
+        return {number for number, lease in self._leases.items() if worker_of(lease) == worker}
 
     @property
     def open(self) -> bool:
@@ -154,9 +154,9 @@ class Assignments:
             self._leases[number] = lease
         return self._leases.get(number) == lease
 
-    def take_back(self, worker: str) -> list[int]:
-        """The trials that a worker held, which wait again."""
-        held = [n for n, lease in self._leases.items() if worker_of(lease) == worker]
+    def take_back(self, worker: str, numbers: Collection[int]) -> list[int]:
+        """Those of these trials that a worker held; they wait again."""
+        held = sorted(self.of(worker) & set(numbers))
         for number in held:
             del self._leases[number]
         self._waiting.extend(held)

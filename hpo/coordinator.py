@@ -42,6 +42,7 @@ from hpo.records import (
 from hpo.search.samplers import Proposal
 from hpo.space.messages import did_you_mean
 from hpo.stage import Stage
+from hpo.trainable import fusion_key
 
 MAX_LOSSES = 3
 """A trial that took its worker down so many times is not tried again."""
@@ -56,7 +57,8 @@ SPENT_SECONDS = 60.0
 """Between two notes of what was spent, while trials run."""
 
 DRAWS_A_LANE = 4
-"""At most so many trials are drawn for each that a pack has room for: most may not fit."""
+"""At most so many trials are drawn for each that a pack has room for: most may not fit. Where the
+study learns from results, no more wait than a pack has lanes."""
 
 AHEAD_PART, AHEAD_LEAST = 4, 8
 """Packs of a study that learns from its results may hold a quarter of its trials, or so many: what
@@ -111,6 +113,8 @@ class Coordinator:
         self._most_workers: float = math.inf
         self._widest: int | None = None
         self._fusion_keys: dict[int, str | None] = {}
+        self._alone: set[int] = set()
+        self._misfits = 1 if self._stage.learns else DRAWS_A_LANE
         self._ahead: float = math.inf
         if self._stage.learns and file.resources.pack == "auto":
             self._ahead = max(AHEAD_LEAST, (self._stage.total or 0) // AHEAD_PART)
@@ -145,19 +149,21 @@ class Coordinator:
                 except Exception as error:
                     self._draw_failed(error)
                     return None
-                if drawn is None or not self._open(worker, drawn):
+                if drawn is None or not self._open(drawn, self._assignments.busy + 1):
                     return None
 
-    def more(self, worker: str, number: int, room: int) -> list[TrialSpec]:
-        """Trials that can train together with one that the worker holds, at most `room`.
+    def more(self, worker: str, held: Sequence[int], room: int) -> list[TrialSpec]:
+        """Trials that can train together with those that the worker holds, at most `room`.
 
         They are those that come next in any case. Of what is drawn on the way, what does not fit
-        waits for another pack or worker.
+        waits for another pack or worker. What the worker does not name it does not run: it has not
+        heard an earlier answer.
         """
         found: list[TrialSpec] = []
         with self._asking:
             for _ in range(DRAWS_A_LANE * room):
-                specs, draw = self._join(worker, number, room - len(found))
+                known = [*held, *(spec.number for spec in found)]
+                specs, draw = self._join(worker, known, room - len(found))
                 found += specs
                 if draw is None:
                     break
@@ -166,9 +172,18 @@ class Coordinator:
                 except Exception as error:
                     self._draw_failed(error)
                     break
-                if drawn is None or not self._open(worker, drawn):
+                if drawn is None or not self._open(drawn, self._assignments.busy):
                     break
         return found
+
+    @locked
+    def give_back(self, worker: str, numbers: Sequence[int], alone: bool) -> None:
+        """The worker runs these no more, and nobody is to blame; `alone`: each runs by itself."""
+        self._hear(worker)
+        for number in self._assignments.take_back(worker, numbers):
+            self._ledger.trial_left(number)
+            if alone:
+                self._alone.add(number)
 
     @locked
     def alive(self, worker: str, held: Sequence[tuple[int, str]]) -> None:
@@ -331,6 +346,7 @@ class Coordinator:
             if self._overtime(number) > OVERTIME_SECONDS:
                 self._assignments.condemn(worker_of(lease))
                 self._close(number, TIMED_OUT, [])
+                self._take_back(worker_of(lease))  # those beside it, which are not to blame
         self._assignments.end_claims()
         self._look_at_budget()
         return self._assignments.condemned
@@ -430,20 +446,25 @@ class Coordinator:
 
     @locked
     def _join(
-        self, worker: str, number: int, room: int
+        self, worker: str, held: Sequence[int], room: int
     ) -> tuple[list[TrialSpec], Future[Proposal | None] | None]:
-        """Trials that wait and can join one that the worker holds, and, if room is left, the draw
+        """Trials that wait and can join those that a worker holds, and, if room is left, the draw
         of another."""
         gone = not self._hear(worker)
+        for number in self._assignments.take_back(worker, self._assignments.of(worker) - set(held)):
+            self._ledger.trial_left(number)
+        keys = {self._fusion_key(number) for number in self._assignments.of(worker)}
         if self._widest is not None:
-            room = min(room, self._widest - self._assignments.count(worker))
-        key = self._fusion_key(number)
-        if self._over() or gone or room < 1 or key is None:
+            room = min(room, self._widest - len(held))
+        surplus = self._assignments.busy > self._most_workers
+        if self._over() or gone or surplus or room < 1 or len(keys) != 1 or None in keys:
             return [], None
-        fit = [n for n in self._assignments.waiting if self._fusion_key(n) == key][:room]
-        specs = [self._lease_to(worker, other) for other in fit]
-        ahead = self._assignments.held + len(self._assignments.waiting)
-        full = len(specs) == room or ahead >= self._ahead
+        fit = [n for n in self._assignments.waiting if self._fusion_key(n) in keys][:room]
+        specs = [self._lease_to(worker, number) for number in fit]
+        waiting = len(self._assignments.waiting)
+        crowded = waiting >= self._misfits * (len(held) + room)
+        ahead = self._assignments.held + waiting >= self._ahead
+        full = len(specs) == room or crowded or ahead
         return specs, None if full or not self._may_ask() else self._draws.next()
 
     def _fusion_key(self, number: int) -> str | None:
@@ -451,21 +472,24 @@ class Coordinator:
 
         One that was lost with its worker may be why that died, and takes no others along again.
         """
-        if self._losses[number]:
+        if self._losses[number] or number in self._alone:
             return None
         if number not in self._fusion_keys:
-            trainable, refit = self.study.trainable, self._stage.refit(number)
-            key = trainable.fusion_key(self.study.space.config(self._trials[number].config))
-            self._fusion_keys[number] = None if key is None or refit else key
+            config, refit = self._trials[number].config, self._stage.refit(number)
+            self._fusion_keys[number] = fusion_key(self.study.trainable, config, refit)
         return self._fusion_keys[number]
 
     @locked
     @writes(otherwise=False)
-    def _open(self, worker: str, drawn: Proposal) -> bool:
-        """Opens the trial that was drawn; it waits for whoever asks next, which is `worker`."""
+    def _open(self, drawn: Proposal, workers: int) -> bool:
+        """Opens the trial that was drawn; it waits for whoever asks next.
+
+        Args:
+            workers: at work, whoever this is drawn for included.
+        """
         if self._over():
             return False
-        trial = self._draws.open(drawn, workers=self._assignments.held + 1)
+        trial = self._draws.open(drawn, workers)
         self._note(trial)
         same = self._results.get(canonical(trial.config))
         if same is None:
@@ -564,7 +588,7 @@ class Coordinator:
         return holds
 
     def _take_back(self, worker: str) -> list[int]:
-        held = self._assignments.take_back(worker)
+        held = self._assignments.take_back(worker, self._assignments.of(worker))
         for number in held:
             self._ledger.trial_left(number)
         return held
@@ -584,6 +608,8 @@ class Coordinator:
         same_as: int | None = None,
     ) -> None:
         self._assignments.drop(number)
+        self._fusion_keys.pop(number, None)
+        self._alone.discard(number)
         self._deaths = 0
         seconds = self._ledger.trial_ended(number, outcome.state)
         trial = self._record.finish(number, outcome, values, seconds, same_as, self._ledger.spent())

@@ -37,6 +37,7 @@ class Ledger:
         self._workers: dict[str, float] = {}
         self._worker_seconds = 0.0
         self._began: dict[int, float] = {}
+        self._worker_of: dict[int, str] = {}
         self._at_work: dict[str, set[int]] = {}
         self._shared_at: dict[str, float] = {}
         # Of executions that go on or were cut short, by trial.
@@ -62,16 +63,19 @@ class Ledger:
         if number not in self._began:
             self._share(worker)
             self._began[number] = self._clock()
+            self._worker_of[number] = worker
             self._at_work.setdefault(worker, set()).add(number)
 
     def trial_left(self, number: int) -> None:
         """A worker left a trial unfinished."""
         if number not in self._began:
             return
-        worker = next(w for w, numbers in self._at_work.items() if number in numbers)
+        worker = self._worker_of.pop(number)
         self._share(worker)
         del self._began[number]
         self._at_work[worker].remove(number)
+        if not self._at_work[worker]:
+            del self._at_work[worker], self._shared_at[worker]
 
     def trial_ended(self, number: int, state: State) -> float:
         """The seconds that a trial took of its workers, in all its executions."""

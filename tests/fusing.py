@@ -21,7 +21,7 @@ STEPS = 4
 class Config(BaseModel):
     x: float = Field(0.5, ge=0, le=1)
     group: int = 0
-    mode: Literal["good", "raise", "nan", "crowd", "die", "die_once"] = "good"
+    mode: Literal["good", "raise", "nan", "crowd", "die_once"] = "good"
     log: str = ""
 
 
@@ -79,7 +79,7 @@ class Fusing(hpo.Trainable):
         if "crowd" in modes and len(members) > 2:
             raise MemoryError("no room")
         once = Path(f"{members[0].config.log}.died")
-        if "die" in modes or ("die_once" in modes and not once.exists()):
+        if "die_once" in modes and not once.exists():
             once.touch()
             os.kill(os.getpid(), signal.SIGKILL)
 

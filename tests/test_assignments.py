@@ -19,7 +19,7 @@ def test_trials_go_on_in_order_and_new_ones_last():
     assert [number for number, _ in handed] == [3, 5, 9]
     assert [worker_of(lease) for _, lease in handed] == ["a", "b", "c"]
     assert not held.waiting and held.held == 3
-    assert held.take_back("b") == [5] and held.take_back("b") == []
+    assert held.take_back("b", [3, 5]) == [5] and held.take_back("b", [5]) == []
     assert held.holds(3, handed[0][1]) and not held.holds(5, handed[1][1])
     held.drop(3)
     held.drop(5)
@@ -30,8 +30,8 @@ def test_a_worker_holds_several_trials_and_loses_all_of_them():
     held = Assignments(range(4), claim_seconds=0)
     leases = {number: held.hand_to("a", number) for number in (0, 2)}
     held.hand_to("b", 3)
-    assert (held.held, held.busy, held.count("a"), held.count("b")) == (3, 2, 2, 1)
-    assert held.take_back("a") == [0, 2] and held.waiting == (1, 0, 2)
+    assert (held.held, held.busy, held.of("a"), held.of("b")) == (3, 2, {0, 2}, {3})
+    assert held.take_back("a", held.of("a")) == [0, 2] and held.waiting == (1, 0, 2)
     assert not held.holds(0, leases[0]) and held.busy == 1
 
 
@@ -45,7 +45,7 @@ def test_claims_end():
     clock.now += 6
     held.end_claims()
     held.hand_to("c", held.waiting[0])
-    assert held.waiting == () and held.count("c") == 1
+    assert held.waiting == () and held.of("c") == {1}
     assert not held.holds(1, "d/z")
 
 

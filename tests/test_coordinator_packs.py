@@ -48,23 +48,23 @@ def numbers(specs):
     return [spec.number for spec in specs]
 
 
-def test_a_pack_has_what_fits_and_the_rest_waits_for_others(open_study):
+def test_packs_have_what_fits_and_nothing_is_passed_over(open_study):
     coordinator = open_study(sampler="random")
-    first = coordinator.next_trial("a")
-    pack = [first, *coordinator.more("a", first.number, 3)]
-    assert len(pack) == 4 and len(groups(pack)) == 1 and len({s.lease for s in pack}) == 4
-    other = coordinator.next_trial("b")
-    beside = [other, *coordinator.more("b", other.number, 3)]
-    assert groups(beside) != groups(pack) and not set(numbers(beside)) & set(numbers(pack))
-    assert sorted(numbers(pack) + numbers(beside))[: len(pack)] != numbers(pack)
-    trials = coordinator.changes(0)[1]
-    assert [t.number for t in trials] == list(range(len(trials))), "none was passed over"
+    packs = []
+    for worker in "abcdefgh":
+        if first := coordinator.next_trial(worker):
+            packs.append([first, *coordinator.more(worker, [first.number], 3)])
+    assert all(len(groups(pack)) == 1 for pack in packs)
+    assert sorted(n for pack in packs for n in numbers(pack)) == list(range(12))
+    assert {group for pack in packs for group in groups(pack)} == {0, 1}
+    assert len(packs[0]) == 4
+    assert any(numbers(p) != list(range(p[0].number, p[-1].number + 1)) for p in packs), "waited"
 
 
 def test_what_a_pack_draws_is_what_is_drawn_without_one(open_study, home):
     coordinator = open_study(sampler="random")
     first = coordinator.next_trial("a")
-    coordinator.more("a", first.number, 11)
+    coordinator.more("a", [first.number], 11)
     drawn = [t.config for t in coordinator.changes(0)[1]]
     coordinator.close()
     shutil.rmtree(home.study("toy").root)
@@ -78,7 +78,7 @@ def test_what_a_pack_draws_is_what_is_drawn_without_one(open_study, home):
 def test_reports_of_a_pack_come_together(open_study):
     coordinator = open_study(groups=(0,))
     first = coordinator.next_trial("a")
-    pack = [first, *coordinator.more("a", first.number, 2)]
+    pack = [first, *coordinator.more("a", [first.number], 2)]
     losses = [0.5, float("nan"), 0.1]
     decisions = coordinator.report_all(
         [
@@ -92,12 +92,12 @@ def test_reports_of_a_pack_come_together(open_study):
 def test_a_pack_whose_worker_died_is_handed_out_one_by_one(open_study):
     coordinator = open_study(groups=(0,), trials=4)
     first = coordinator.next_trial("a")
-    pack = [first, *coordinator.more("a", first.number, 3)]
+    pack = [first, *coordinator.more("a", [first.number], 3)]
     coordinator.worker_ended("a", died=True)
     handed = []
     for worker in ("b", "c", "d", "e"):
         spec = coordinator.next_trial(worker)
-        assert coordinator.more(worker, spec.number, 3) == []
+        assert coordinator.more(worker, [spec.number], 3) == []
         handed.append(spec)
     assert numbers(handed) == numbers(pack)
     worker = "b"
@@ -112,19 +112,19 @@ def test_a_pack_whose_worker_died_is_handed_out_one_by_one(open_study):
 def test_packs_are_halved_for_the_whole_study_when_a_machine_is_full(open_study):
     coordinator = open_study(groups=(0,))
     first = coordinator.next_trial("a")
-    assert len(coordinator.more("a", first.number, 7)) == 7
+    assert len(coordinator.more("a", [first.number], 7)) == 7
     coordinator.too_wide("a", 8)
     coordinator.worker_ended("a", died=True)
     again = coordinator.next_trial("b")
     assert again.number == first.number, "nobody is to blame"
-    assert len(coordinator.more("b", again.number, 7)) == 3
+    assert len(coordinator.more("b", [again.number], 7)) == 3
 
 
 def test_lanes_are_no_workers(open_study):
     coordinator = open_study(groups=(0,))
     coordinator.limit_workers(2)
     first = coordinator.next_trial("a")
-    assert len(coordinator.more("a", first.number, 5)) == 5
+    assert len(coordinator.more("a", [first.number], 5)) == 5
     assert coordinator.next_trial("b") is not None
     assert coordinator.next_trial("c") is None, "two workers are at work"
 
@@ -133,4 +133,54 @@ def test_a_stopping_study_fills_no_lanes(open_study):
     coordinator = open_study(groups=(0,))
     first = coordinator.next_trial("a")
     coordinator.stop()
-    assert coordinator.more("a", first.number, 5) == []
+    assert coordinator.more("a", [first.number], 5) == []
+
+
+def test_a_study_that_learns_is_not_drawn_ahead_of_its_results(open_study):
+    """Of what fits nowhere yet no more waits than a pack has lanes."""
+    coordinator = open_study(trials=72, groups=range(8), pack=4, sampler="tpe")
+    held = [coordinator.next_trial("a")]
+    for _ in range(6):
+        held += coordinator.more("a", numbers(held), 4 - len(held))
+        opened = len(coordinator.changes(0)[1])
+        ended = held.pop(0)
+        assert opened - ended.number <= 4 + 4 + 8
+        coordinator.finish(ended.number, ended.lease, Outcome(State.COMPLETE, {"loss": 0.5}))
+        if not held:
+            held = [coordinator.next_trial("a")]
+    assert len(coordinator.changes(0)[1]) <= 6 + 4 + 4
+
+
+def test_who_trains_beside_an_overdue_trial_is_not_to_blame(open_study, monkeypatch):
+    coordinator = open_study(groups=(0,), trials=4)
+    monkeypatch.setattr(coordinators, "OVERTIME_SECONDS", 0.0)
+    first = coordinator.next_trial("a")
+    (second,) = coordinator.more("a", [first.number], 1)
+    monkeypatch.setattr(
+        coordinator, "_overtime", lambda number: 1.0 if number == first.number else -1.0
+    )
+    assert coordinator.overdue(["a"]) == ("a",)
+    coordinator.worker_ended("a", died=True)
+    again = coordinator.next_trial("b")
+    assert again.number == second.number
+    assert coordinator.more("b", [again.number], 1), "it may train beside others again"
+
+
+def test_what_a_worker_has_not_heard_of_goes_back(open_study):
+    coordinator = open_study(groups=(0,), trials=6)
+    first = coordinator.next_trial("a")
+    lost = coordinator.more("a", [first.number], 2)  # the answer does not arrive
+    again = coordinator.more("a", [first.number], 2)
+    assert numbers(again) == numbers(lost) and again[0].lease != lost[0].lease
+
+
+def test_what_is_given_back_runs_alone_or_not(open_study):
+    coordinator = open_study(groups=(0,), trials=6)
+    first = coordinator.next_trial("a")
+    pack = [first, *coordinator.more("a", [first.number], 2)]
+    coordinator.give_back("a", numbers(pack[1:]), alone=False)
+    coordinator.give_back("a", [first.number], alone=True)
+    one = coordinator.next_trial("b")
+    assert numbers([one, *coordinator.more("b", [one.number], 1)]) == numbers(pack[1:])
+    alone = coordinator.next_trial("c")
+    assert alone.number == first.number and coordinator.more("c", [alone.number], 3) == []

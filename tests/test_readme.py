@@ -48,12 +48,22 @@ def test_its_mistakes_are_told_as_shown(tmp_path, monkeypatch):
 def test_the_function_can_be_searched_and_its_best_config_loaded(tmp_path, home):
     (tmp_path / "mine.py").write_text(blocks("python")[0])
     file = tmp_path / "mine.yaml"
-    file.write_text(blocks("yaml")[1])
+    (study,) = (text for text in blocks("yaml") if text.startswith("name: mine"))
+    file.write_text(study)
     result = hpo.run(file, trials=3, overrides={"tracking.uri": "none"}, inline=True, home=home)
     assert result.done
     config = hpo.load_best("mine", home.root)
     assert type(config).__name__ == "Config"
     assert config.learning_rate == result.best.config["learning_rate"]
+
+
+def test_packs_are_set_as_shown(tmp_path):
+    (setting,) = (text for text in blocks("yaml") if text.startswith("resources:"))
+    file = tmp_path / "packs.yaml"
+    for pack, expected in (("auto", "auto"), ("off", "off"), ("8", 8)):
+        written = setting.replace("pack: auto", f"pack: {pack}").strip()
+        file.write_text(re.sub("^resources:.*$", written, blocks("yaml")[0], flags=re.MULTILINE))
+        assert studyfile.load(file).file.resources.pack == expected
 
 
 def test_the_result_can_be_used_as_shown(tmp_path, home, monkeypatch):

@@ -398,3 +398,11 @@ def test_a_study_that_is_not_there(tmp_path):
         studyfile.load("digist")
     with pytest.raises(InputError, match=r"there is no study file .*nothing\.yaml"):
         studyfile.load(tmp_path / "nothing.yaml")
+
+
+@pytest.mark.parametrize("pack", [0, -1, 1.5, "on", None])
+def test_a_pack_has_one_message(write_study, pack):
+    with pytest.raises(StudyFileError) as told:
+        studyfile.load(write_study(resources={"pack": pack}))
+    (mistake,) = told.value.mistakes
+    assert "pack must be off, auto or a whole number from 1 to 65536, got " in str(mistake)

@@ -23,8 +23,12 @@ class Channel(Protocol):
     def next_trial(self, worker: str) -> TrialSpec | None:
         """A trial for this worker, which by asking says that it runs none; `None`: none is left."""
 
-    def more(self, worker: str, number: int, room: int) -> list[TrialSpec]:
-        """Trials that can train together with one that the worker holds, at most `room`."""
+    def more(self, worker: str, held: Sequence[int], room: int) -> list[TrialSpec]:
+        """Trials that can train together with those that the worker holds, at most `room`."""
+
+    def give_back(self, worker: str, numbers: Sequence[int], alone: bool) -> None:
+        """The worker runs these no more, and nobody is to blame; `alone`: the next one runs each
+        by itself."""
 
     def alive(self, worker: str, held: Sequence[tuple[int, str]]) -> None:
         """A sign of life, with the trials that the worker holds and their leases."""

@@ -85,6 +85,7 @@ class Execution:
         """Saves what is worth it and hands in the outcome, if there is one.
 
         Raises:
+            ChannelLost: the coordinator did not answer.
             StoreLost: it could not be saved.
         """
         if outcome is None:
@@ -92,7 +93,10 @@ class Execution:
             return
         if outcome.state is State.COMPLETE:
             self._working.save(END_PATIENCE_S)
-        self._channel.finish(self.spec.number, self.spec.lease, outcome)
+        try:
+            self._channel.finish(self.spec.number, self.spec.lease, outcome)
+        except Exception as error:
+            raise ChannelLost from error
 
     def _report(self, report: Report) -> Decision:
         try:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, field_validator
 
 from hpo.settings import Settings
 
@@ -39,6 +39,17 @@ class ResourceSettings(Settings):
         description="share of the machine's memory in use at which the trial with the largest "
         "worker ends as out of memory, before the kernel ends any process; 1 switches that off",
     )
+
+    @field_validator("pack", mode="wrap")
+    @classmethod
+    def _in_one_message(cls, value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+        try:
+            return check(value)
+        except ValidationError:
+            raise ValueError(
+                f"pack must be off, auto or a whole number from 1 to 65536, got {value!r}; give "
+                "one of these"
+            ) from None
 
     @property
     def heartbeat_seconds(self) -> float:

@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
 
+from hpo.checkpoints import StoreLost
 from hpo.execute.channel import Channel, ChannelLost
-from hpo.execute.execution import RAISED, Execution, complete, is_out_of_memory, stopped
+from hpo.execute.execution import (
+    RAISED,
+    Execution,
+    complete,
+    failed,
+    is_out_of_memory,
+    stopped,
+)
 from hpo.execute.setup import Setup
-from hpo.records import Decision, TrialSpec
+from hpo.records import Decision, Outcome, TrialSpec
 from hpo.space import typed
-from hpo.trainable import Member, Pack, Progressed, Trainable, Trial, check_report
+from hpo.trainable import (
+    Member,
+    Pack,
+    Progressed,
+    Trainable,
+    Trial,
+    check_report,
+    fusion_key,
+)
+
+log = logging.getLogger(__name__)
 
 
 class Rooms:
@@ -24,7 +43,7 @@ class Rooms:
     def of(self, spec: TrialSpec) -> int:
         """For a trial and those of its fusion key; 1 if it trains alone."""
         key = self._key(spec)
-        if key is None:
+        if key is None or self._setup.pack == "off":
             return 1
         if key not in self._rooms:
             self._rooms[key] = self._measured(spec)
@@ -37,31 +56,28 @@ class Rooms:
         self._rooms[key] = max(1, lanes // 2)
 
     def _key(self, spec: TrialSpec) -> str | None:
-        if self._setup.pack == "off" or spec.refit is not None:
-            return None
-        try:
-            return self._trainable.fusion_key(self._config(spec))
-        except RAISED:  # alone it will say why, and to whom that belongs
-            return None
+        return fusion_key(self._trainable, spec.config, spec.refit)
 
     def _measured(self, spec: TrialSpec) -> int:
         pack, setup = self._setup.pack, self._setup
-        if isinstance(pack, int):
-            return pack
+        config = typed(self._trainable.config_type, dict(spec.config))
         try:
-            return self._trainable.room(self._config(spec), setup.folder, setup.device_share)
-        except RAISED:
+            if why := self._trainable.why_alone(config, setup.folder):
+                log.warning("trials as trial %d train alone: %s", spec.number, why)
+                return 1
+            if isinstance(pack, int):
+                return pack
+            return self._trainable.room(config, setup.folder, setup.device_share)
+        except RAISED as error:  # alone it will say why, and to whom that belongs
+            log.warning("trials as trial %d train alone: %s", spec.number, error)
             return 1
-
-    def _config(self, spec: TrialSpec) -> object:
-        return typed(self._trainable.config_type, dict(spec.config))
 
 
 class Together:
     """Brings trials to their outcomes.
 
     Args:
-        held: what the worker holds, kept up to date.
+        held: trials that are at work on this worker, kept up to date.
     """
 
     def __init__(
@@ -78,58 +94,59 @@ class Together:
         self.worker = worker
         self.held = held
         self._rooms = Rooms(setup, trainable)
-        self._groups: list[list[TrialSpec]] = []
 
     def run(self, spec: TrialSpec) -> None:
         """Runs a trial that is held, with those that can train together with it.
 
         Returns when all are ended or paused, those that joined them on the way, too. What a pack
-        raises is no outcome, since nobody knows whose fault it is: its members go on from what they
-        have saved, in packs of half the size where memory was short, else each alone.
+        raises is no outcome, since nobody knows whose fault it is: its members go back, and go on
+        from what they have saved, in packs of half the size where memory was short, else alone.
 
         Raises:
             ChannelLost: the coordinator did not answer: the trials run again.
             StoreLost: the same for the store for checkpoints.
         """
         room = self._rooms.of(spec)
-        self._groups = [[spec, *(self.more(spec.number, room - 1) if room > 1 else ())]]
-        while self._groups:
-            group = self._groups.pop()
-            if len(group) > 1:
-                left, size = self._attempt(group)
-                self._groups += [left[i : i + size] for i in range(0, len(left), size)]
-            else:
-                self._alone(*group)
+        others = self.more(room - 1) if room > 1 else []
+        if not others:
+            with Execution(self.setup, self.trainable, spec, self.channel) as execution:
+                execution.end(execution.run())
+        else:
+            self._together([spec, *others], room)
+        self.held.clear()
 
-    def _alone(self, spec: TrialSpec) -> None:
-        with Execution(self.setup, self.trainable, spec, self.channel) as execution:
-            execution.end(execution.run())
-        del self.held[spec.number]
-
-    def more(self, number: int, room: int) -> list[TrialSpec]:
-        """Trials that can train with one that is held, unless some of this worker's own wait."""
-        if self._groups:
-            return []
+    def more(self, room: int) -> list[TrialSpec]:
+        """Trials that can train with those that are held."""
         try:
-            specs = self.channel.more(self.worker, number, room)
+            specs = self.channel.more(self.worker, list(self.held), room)
         except Exception as error:
             raise ChannelLost from error
         self.held.update({spec.number: spec for spec in specs})
         return specs
 
-    def _attempt(self, specs: Sequence[TrialSpec]) -> tuple[list[TrialSpec], int]:
-        """Runs a pack; what is left of it, and how many of that are to be tried together next."""
+    def _together(self, specs: Sequence[TrialSpec], room: int) -> None:
         with ExitStack() as opened:
-            pack = _Pack(self, opened, specs, max(len(specs), self._rooms.of(specs[0])))
+            pack = _Pack(self, opened, specs, room)
             try:
                 self.trainable.run_many(pack)
+                return
+            except StoreLost:
+                raise
             except RAISED as error:
-                left = pack.left
-                if not is_out_of_memory(error):
-                    return left, 1
-                self._rooms.lower(specs[0], len(left))
-                return left, max(1, len(left) // 2)
-            return pack.left, 1
+                short, why = is_out_of_memory(error), error
+                log.warning(
+                    "%d trials that train together go on %s",
+                    len(pack.left),
+                    "in smaller packs" if short else "alone",
+                    exc_info=why,
+                )
+            left = pack.left
+        if short:
+            self._rooms.lower(specs[0], len(left))
+        try:
+            self.channel.give_back(self.worker, left, alone=not short)
+        except Exception as error:
+            raise ChannelLost from error
 
 
 class _Pack(Pack):
@@ -149,9 +166,9 @@ class _Pack(Pack):
         self.members = [self._open(spec) for spec in specs]
 
     @property
-    def left(self) -> list[TrialSpec]:
+    def left(self) -> list[int]:
         """Members that have not ended."""
-        return [execution.spec for execution in self._executions.values()]
+        return list(self._executions)
 
     def report(self, progressed: Sequence[Progressed]) -> list[Decision]:
         reports = []
@@ -167,17 +184,21 @@ class _Pack(Pack):
         return decisions
 
     def end(self, trial: Trial, result: Mapping[str, float] | None = None) -> None:
-        execution = self._executions[trial.number]
-        with execution:
-            told = trial.stopped
-            execution.end(complete(result) if told is None else stopped(told))
-        del self._executions[trial.number], self._together.held[trial.number]
+        told = trial.stopped
+        self._end(trial, complete(result) if told is None else stopped(told))
+
+    def fail(self, trial: Trial, error: Exception) -> None:
+        self._end(trial, failed(error))
 
     def more(self, room: int) -> Sequence[Member]:
         if not self._executions:  # whoever asks anew gets any trial, not only one that fits
             return []
-        number = next(iter(self._executions))
-        return [self._open(spec) for spec in self._together.more(number, room)]
+        return [self._open(spec) for spec in self._together.more(room)]
+
+    def _end(self, trial: Trial, outcome: Outcome | None) -> None:
+        with self._executions[trial.number] as execution:
+            execution.end(outcome)
+        del self._executions[trial.number], self._together.held[trial.number]
 
     def _open(self, spec: TrialSpec) -> Member:
         together = self._together

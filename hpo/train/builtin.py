@@ -12,7 +12,6 @@ from hpo.errors import InputError
 from hpo.records import Json
 from hpo.train.config import TrainConfig
 from hpo.train.lanes import fusion_key
-from hpo.train.normalizations import BatchNorm
 from hpo.train.task import reported_metrics
 from hpo.trainable import Moved, Pack, Scale, Trainable, Trial
 
@@ -29,7 +28,7 @@ class BuiltinTrainer(Trainable):
 
     def metrics(self, config: TrainConfig) -> frozenset[str] | None:
         task = config.task()
-        return reported_metrics(task) if task else None
+        return reported_metrics(task, config.repeats) if task else None
 
     def derived(self, config: Json) -> Mapping[str, float]:
         return TrainConfig.model_validate(config).derived()
@@ -42,15 +41,24 @@ class BuiltinTrainer(Trainable):
 
         problem = assemble(config, folder)
         # Not part of assembling: a trained model is tested without the file it started from.
-        config.initialization.check(config.model, problem.layout, folder)
+        config.initialization.check(problem.config.model, problem.layout, folder)
 
     def run(self, config: TrainConfig, trial: Trial) -> Mapping[str, float]:
+        if config.repeats > 1:
+            from hpo.train.drivers.fused import run_repeats
+
+            return run_repeats(config, trial)
         from hpo.train.drivers.single import run
 
         return run(config, trial)
 
     def fusion_key(self, config: TrainConfig) -> str:
         return fusion_key(config)
+
+    def why_alone(self, config: TrainConfig, folder: Path) -> str:
+        from hpo.train.drivers.trust import why_alone
+
+        return why_alone(config, folder)
 
     def room(self, config: TrainConfig, folder: Path, share: float) -> int:
         from hpo.train.drivers.capacity import room
@@ -75,7 +83,7 @@ class BuiltinTrainer(Trainable):
     def model(self, config: TrainConfig, weights: Path, folder: Path) -> torch.nn.Module:
         from hpo.train.trained import trained
 
-        return trained(config, weights)
+        return trained(config, weights, folder)
 
     def example(self, config: TrainConfig, weights: Path, folder: Path) -> np.ndarray:
         from hpo.train.trained import example
@@ -129,7 +137,7 @@ def _assumptions(found: TrainConfig, moved: TrainConfig, workers: int) -> Iterat
     if workers > 1:
         rows = moved.batch_lr.batch_size // workers
         yield f"each of {workers} workers takes {rows} rows of every step, and gradients are means"
-        if isinstance(found.model.normalization, BatchNorm):
+        if found.model.mixes_rows():
             yield "batch norm's means and variances are those of all workers' rows together"
     if moved.batch_lr.batch_size != found.batch_lr.batch_size:
         yield moved.batch_lr.assumption

@@ -12,8 +12,7 @@ from hpo.train.data import Data
 from hpo.train.early_stopping import EarlyStopping
 from hpo.train.initializers import Initializer, Kaiming
 from hpo.train.losses import Loss
-from hpo.train.models import Model
-from hpo.train.normalizations import BatchNorm
+from hpo.train.models import Custom, Model
 from hpo.train.optimizers import Optimizer, OptimizerPart, Sgd
 from hpo.train.precision import Precision
 from hpo.train.regularizers import Clipping, Dropout, Regularization, Regularizer
@@ -51,11 +50,18 @@ class TrainConfig(Settings):
     )
     initialization: Initializer = Field(default_factory=Kaiming, description="first weights")
     loss: Loss | None = Field(
-        None, description="default: cross_entropy for classes, mse for numbers"
+        None, description="default: cross_entropy for classes and characters, mse for numbers"
     )
     clipping: Clipping = Field(default_factory=Clipping, description="bounds on the gradient")
     early_stopping: EarlyStopping | None = Field(
         None, description="stop when val_loss stalls and keep the best weights; null: never"
+    )
+    repeats: int = Field(
+        1,
+        ge=1,
+        le=1024,
+        description="seeds that a trial is trained with, together; of several it reports means, and"
+        " standard errors beside them",
     )
     precision: Precision = Field(
         "float32",
@@ -81,13 +87,14 @@ class TrainConfig(Settings):
         self._check_betas()
         self._check_decay()
         self._check_units()
+        self._check_sites()
         self._check_cycles()
         self.stages()
         return self
 
     def _check_batches(self) -> None:
         rows = self.batch_lr.batch_size
-        if rows < 2 and isinstance(self.model.normalization, BatchNorm):
+        if rows < 2 and self.model.mixes_rows():
             raise ValueError(
                 "normalization batch needs batches of at least 2 rows, got batch_lr.batch_size "
                 f"{rows}; take larger batches (8 to 16 or more), or normalization layer"
@@ -127,8 +134,8 @@ class TrainConfig(Settings):
 
     def _check_units(self) -> None:
         """Only z-scores have their standard deviation for a unit."""
-        if self.data.scaling == "zscore":
-            return
+        if self.data.scaling == "zscore" or self.data.known_task() == "next_character":
+            return  # whatever their unit, characters take no augmentation
         for name, part in self.augmentation.parts().items():
             if part.counts_in_deviations():
                 raise ValueError(
@@ -136,6 +143,14 @@ class TrainConfig(Settings):
                     f"data.scaling zscore, got {self.data.scaling}; change the scaling, or leave "
                     "the augmentation out"
                 )
+
+    def _check_sites(self) -> None:
+        if self.dropout.hidden > 0 and isinstance(self.model, Custom) and not self.model.hidden:
+            raise ValueError(
+                "dropout.hidden needs hidden activations to act on, got "
+                f"{self.dropout.hidden:g} and model.hidden []; name modules of the model there, or "
+                "set dropout.hidden to 0"
+            )
 
     def _check_cycles(self) -> None:
         stopping = self.early_stopping
@@ -177,7 +192,8 @@ class TrainConfig(Settings):
 
     def task(self) -> Task | None:
         """What the targets are, if that is known without reading the data."""
-        return self.loss.task if self.loss else self.data.known_task()
+        known = self.data.known_task()
+        return known or (self.loss.task if self.loss else None)
 
     def regularizers(self) -> dict[str, Regularizer]:
         """All regularizers present, by name, in the order in which hooks call them.

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 else:
     torch = lazy("torch")
 
-CHUNK = 4096  # rows at a time: activations of more need not fit into memory
+# At a time: activations of more need not fit into memory.
+ROWS = 4096
+POSITIONS = 16384
 
 
 def evaluate(problem: Problem, params: torch.Tensor, state: Named, rows: Rows) -> dict[str, float]:
@@ -25,10 +27,12 @@ def evaluate(problem: Problem, params: torch.Tensor, state: Named, rows: Rows) -
         state: the model's.
 
     Returns:
-        `loss`; and `error`, the share of wrong classes, or `rmse` in the target's own units.
+        `loss`; and `error`, the share of wrong classes or next characters, or `rmse` in the
+        target's own units, of a reconstruction in those of scaled inputs.
     """
+    size = min(ROWS, max(1, POSITIONS // problem.config.model.positions(problem.splits.inputs)))
     with torch.no_grad():
-        chunks = zip(torch.split(rows.x, CHUNK), torch.split(rows.y, CHUNK), strict=True)
+        chunks = zip(torch.split(rows.x, size), torch.split(rows.y, size), strict=True)
         totals = torch.stack([totals_of(problem, params, state, x, y) for x, y in chunks]).sum(0)
     return as_metrics(problem, totals.tolist(), len(rows.x))
 
@@ -36,7 +40,8 @@ def evaluate(problem: Problem, params: torch.Tensor, state: Named, rows: Rows) -
 def totals_of(
     problem: Problem, params: torch.Tensor, state: Named, x: torch.Tensor, y: torch.Tensor
 ) -> torch.Tensor:
-    """Sums over some rows: of the loss, and of wrong classes or squared errors; float64 [2].
+    """Sums over some rows: of the loss, and of shares of wrong classes or mean squared errors;
+    float64 [2].
 
     Args:
         params: [P].
@@ -48,16 +53,20 @@ def totals_of(
     outputs, _ = problem.config.model.apply(
         problem.layout.split(params), state, x, lambda h, site: h, training=False
     )
-    loss = loss_part.evaluation(outputs, y).double() * len(x)
-    if problem.splits.task == "classification":
-        missed = (outputs.argmax(1) != y).sum().double()
+    if SCORES[problem.splits.task] == "error":
+        # A row of a text has a class at each position.
+        missed = (outputs.argmax(-1) != y).sum().double() / y[0].numel()
     else:
-        missed = ((outputs - y) * problem.target_unit).square().mean().double() * len(x)
+        scored = slice(problem.splits.num_scored)
+        outputs, y = outputs[:, scored], y[:, scored]
+        errors = (outputs - y) * problem.target_unit[scored]
+        missed = errors.square().mean().double() * len(x)
+    loss = loss_part.evaluation(outputs, y).double() * len(x)
     return torch.stack([loss, missed])
 
 
 def as_metrics(problem: Problem, totals: list[float], rows: int) -> dict[str, float]:
     """`loss` and the score from their sums over so many rows."""
     loss, missed = (total / rows for total in totals)
-    task = problem.splits.task
-    return {"loss": loss, SCORES[task]: missed if task == "classification" else missed**0.5}
+    score = SCORES[problem.splits.task]
+    return {"loss": loss, score: missed if score == "error" else missed**0.5}

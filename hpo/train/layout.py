@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy
@@ -24,21 +24,23 @@ class Layout:
 
     Args:
         shapes: of the parameters, by name, in the order of the forward pass.
+        exempt: names of weights that penalties leave alone.
     """
 
-    def __init__(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], exempt: Collection[str] = ()) -> None:
         self.shapes = dict(shapes)
+        self._exempt = frozenset(exempt)
         self._sizes = [math.prod(shape) for shape in self.shapes.values()]
         self.size = sum(self._sizes)
 
     @property
-    def head(self) -> str:
-        """The name of the layer that gives the outputs: the last one."""
+    def last_layer(self) -> str:
+        """Its name."""
         return list(self.shapes)[-1].rpartition(".")[0]
 
     @property
     def outputs(self) -> int:
-        """How many numbers the head gives for an example."""
+        """How many numbers the last layer gives: in a classification one for each class."""
         return list(self.shapes.values())[-1][0]
 
     def split(self, vector: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -58,9 +60,10 @@ class Layout:
         return len(self.shapes[name]) >= 2
 
     def is_penalised(self, name: str) -> bool:
-        """Whether penalties act on a parameter: weights, but not those whose length means nothing
-        (`WeightNorm`)."""
-        return self.is_weight(name) and not name.endswith(".direction")
+        """Whether penalties act on a parameter: weights, but not embeddings and the like, nor those
+        whose length means nothing (`WeightNorm`)."""
+        exempt = name in self._exempt or name.endswith(".direction")
+        return self.is_weight(name) and not exempt
 
     def weight_mask(self, like: torch.Tensor) -> torch.Tensor:
         """1 where penalties act and 0 elsewhere, [P]."""

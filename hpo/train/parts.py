@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from hpo.train.augmentations import Augmentation
 from hpo.train.config import TrainConfig
-from hpo.train.models import ModelPart
+from hpo.train.models import NormalizedModel
 from hpo.train.regularizers import Regularization
 
 
@@ -19,7 +19,7 @@ def families() -> dict[str, list[type[BaseModel]]]:
 
     A class has its fields with ranges and descriptions, its `reference`, and, where the key takes
     one of several, a field `kind`. Those of `augmentation` and `regularization` stand under keys of
-    their own, and `normalization` is a key of `model`.
+    their own, and `normalization` is a key of `model`, where it has one.
     """
     found = {
         name: list(_classes(field.annotation)) for name, field in TrainConfig.model_fields.items()
@@ -28,7 +28,8 @@ def families() -> dict[str, list[type[BaseModel]]]:
         found[name] = [
             part for field in family.model_fields.values() for part in _classes(field.annotation)
         ]
-    found["normalization"] = list(_classes(ModelPart.model_fields["normalization"].annotation))
+    normalization = NormalizedModel.model_fields["normalization"]
+    found["normalization"] = list(_classes(normalization.annotation))
     return {name: classes for name, classes in found.items() if classes}
 
 

@@ -13,8 +13,10 @@ from hpo.train.data import Arrays, Splits, load
 from hpo.train.initializers.base import ALL_ZERO
 from hpo.train.layout import Layout
 from hpo.train.losses import default_loss
+from hpo.train.models import kinds_for
 from hpo.train.noise import derive
 from hpo.train.precision import check_precision, dtype_of
+from hpo.train.task import LIKE
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +25,7 @@ else:
 
 
 class Rows(NamedTuple):
-    """A split on the device: inputs [N, ...], targets int64 [N] or numbers [N, D]."""
+    """A split on the device, as in `Arrays`."""
 
     x: torch.Tensor
     y: torch.Tensor
@@ -35,6 +37,7 @@ class Problem:
 
     Args:
         config: with its loss set.
+        target_unit: what a standardised target of 1 is in the target's own units, [D].
         folder, refit: see `assemble`.
     """
 
@@ -43,19 +46,17 @@ class Problem:
     layout: Layout
     device: torch.device
     dtype: torch.dtype
+    target_unit: torch.Tensor
     folder: Path
     refit: int | None = None
 
-    @property
-    def target_unit(self) -> torch.Tensor:
-        """What a standardised target of 1 is in the target's own units, [D]."""
-        return torch.as_tensor(self.splits.scale_targets.scale, device=self.device)
-
     def rows(self, arrays: Arrays) -> Rows:
-        """A split on the device, in the config's precision."""
-        x = torch.from_numpy(arrays.x).to(self.device, self.dtype)
-        y = torch.from_numpy(arrays.y).to(self.device)
-        return Rows(x, y if self.splits.task == "classification" else y.to(self.dtype))
+        """A split on the device, numbers in the config's precision."""
+        x, y = (torch.from_numpy(array).to(self.device) for array in (arrays.x, arrays.y))
+        return Rows(
+            x.to(self.dtype) if x.is_floating_point() else x,
+            y.to(self.dtype) if y.is_floating_point() else y,
+        )
 
     def initial_params(self, seed: int) -> torch.Tensor:
         """The first parameters [P] of the trial with this seed.
@@ -65,10 +66,11 @@ class Problem:
                 layer are 0 in the config's precision.
         """
         generator = torch.Generator().manual_seed(derive(seed, "initialization"))
-        initialization = self.config.initialization
-        named = initialization.initial(self.config.model, self.layout, generator, self.folder)
+        initialization, model = self.config.initialization, self.config.model
+        named = initialization.initial(model, self.layout, generator, self.folder)
         for name, value in named.items():
-            if self.layout.is_weight(name) and not value.to(self.dtype).any():
+            drawn = self.layout.is_weight(name) and model.initial(name, tuple(value.shape)) is None
+            if drawn and not value.to(self.dtype).any():
                 raise InputError(
                     f"initialization {initialization.kind}: {ALL_ZERO}, and in "
                     f"{self.config.precision} those of {name} are",
@@ -96,25 +98,45 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
     splits = load(config.data, folder, refit is not None)
     _check_growth(config, len(splits.train.x))
     loss = config.loss or default_loss(splits.task)
-    if loss.task != splits.task:
+    if loss.task != LIKE[splits.task]:
         raise InputError(
             f"loss {config.loss and config.loss.kind} is for {loss.task}, the data are for "
             f"{splits.task}",
             "leave loss out to have the one that fits, or set data.task if the targets are not "
             "what they look like",
         )
+    loss.check(splits.outputs)
+    _check_model(config, splits)
     for name, part in config.augmentation.parts().items():
         part.check(name, splits.inputs)
-    layout = Layout(config.model.shapes(splits.inputs, splits.outputs))
-    config = config.model_copy(update={"loss": loss})
+    model = config.model.bound(folder, splits.inputs, splits.outputs)
+    layout = Layout(model.shapes(splits.inputs, splits.outputs), model.exempt)
+    config = config.model_copy(update={"loss": loss, "model": model})
     dtype = dtype_of(config.precision)
-    return Problem(config, splits, layout, device, dtype, folder, refit)
+    # Copied to the device once: a CUDA graph of an evaluation can copy nothing there.
+    unit = torch.as_tensor(splits.scale_targets.scale, device=device)
+    return Problem(config, splits, layout, device, dtype, unit, folder, refit)
 
 
 def alike(config: TrainConfig, problem: Problem) -> Problem:
     """The problem of another config of the same fusion key, on the same data."""
-    loss = config.loss or problem.config.loss
-    return replace(problem, config=config.model_copy(update={"loss": loss}))
+    model = config.model.bound(problem.folder, problem.splits.inputs, problem.splits.outputs)
+    known = {"loss": config.loss or problem.config.loss, "model": model}
+    return replace(problem, config=config.model_copy(update=known))
+
+
+def _check_model(config: TrainConfig, splits: Splits) -> None:
+    if splits.task not in config.model.tasks:
+        raise InputError(
+            f"model {config.model.kind} is for {', '.join(sorted(config.model.tasks))}, the data "
+            f"are for {splits.task}",
+            f"use model kind {' or '.join(kinds_for(splits.task))}",
+        )
+    if splits.task == "next_character" and config.dropout.in_play("input"):
+        raise InputError(
+            f"dropout.input is for numbers, got {config.dropout.input:g} with characters",
+            "leave it out: dropout.hidden drops from the characters' embeddings, too",
+        )
 
 
 def _check_growth(config: TrainConfig, rows: int) -> None:

@@ -126,6 +126,7 @@ class TrialFiles:
             "inputs": splits.inputs,
             "outputs": splits.outputs,
             "task": splits.task,
+            "vocabulary": splits.vocabulary,
         }
         checkpoint.write(self._model, tensors, {**self._owner, **facts})
         for left in self._running.parent.glob(f"{RUNNING}*"):  # a killed writer's scratch, too

@@ -38,8 +38,8 @@ class Batch(NamedTuple):
     """What differs from step to step.
 
     Args:
-        x: inputs, [B, ...].
-        y: classes int64 [B], or numbers [B, D].
+        x: inputs, [B, ...]; of a text int64 [B, L].
+        y: classes int64 [B], of a text [B, L]; or numbers [B, D].
         t: steps done before this one, a float [].
         lr: learning rate, [].
         key: of the step's noise, int32 [].

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 
 from hpo.errors import InputError
+from hpo.records import Json
 from hpo.train import checkpoint
 from hpo.train.config import TrainConfig
 from hpo.train.layout import Named
+from hpo.train.models import ModelPart
+from hpo.train.task import Task, Window
 
 EXAMPLES = 2
 """Rows of example inputs. Of one row an export would take the number of rows for a constant."""
-
-SCALED = ("inputs.", "targets.")
-"""How the names of scaling's tensors begin."""
 
 
 class TrainedModel(torch.nn.Module):
@@ -25,44 +25,66 @@ class TrainedModel(torch.nn.Module):
     Scaling is done in float64, as it is before training, whatever precision the network has.
 
     Args:
-        config: of the trial.
+        model: bound to the trial's data.
         network: its parameters, by name.
         state: the model's, by name.
         scaling: `offset`, `scale` and maybe `rotation` of `inputs` and `targets`, by dotted name.
         task: of the trial's data.
+        vocabulary: of a text, each character at the place of its number.
     """
 
     def __init__(
-        self, config: TrainConfig, network: Named, state: Named, scaling: Named, task: str
+        self,
+        model: ModelPart,
+        network: Named,
+        state: Named,
+        scaling: Named,
+        task: Task,
+        vocabulary: str = "",
     ) -> None:
         super().__init__()
-        self._model = config.model
-        self._unscales = task == "regression"
+        self._model = model
+        self._task = task
+        self.vocabulary = vocabulary
         self.network = _tree(network)
         self.state = _tree(state)
         self.scaling = _tree(scaling)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Class scores before the softmax [N, classes], classes in sorted order; or numbers [N, D]
-        in the target's own units.
+        in the target's own units; or inputs as they were reconstructed, in the shape of `x`.
 
         Args:
-            x: numbers [N, features], or images [N, channels, height, width].
+            x: numbers [N, features], series [N, channels, length], or images [N, channels, height,
+                width]; of a text int64 [N, L] as `encode` gives it, for which there are scores
+                [N, L, classes] of each next character.
         """
         network, state, scaling = (
             dict(part.named_parameters()) for part in (self.network, self.state, self.scaling)
         )
+
+        def apply(inputs: torch.Tensor) -> torch.Tensor:
+            outputs, _ = self._model.apply(
+                network, state, inputs, lambda h, site: h, training=False
+            )
+            return outputs
+
+        if self._task == "next_character":
+            return apply(x)
         scaled = x.double() - scaling["inputs.offset"]
         if "inputs.rotation" in scaling:
             scaled = scaled @ scaling["inputs.rotation"]
         scaled = scaled / scaling["inputs.scale"]
-        dtype = next(iter(network.values())).dtype
-        outputs, _ = self._model.apply(
-            network, state, scaled.to(dtype), lambda h, site: h, training=False
-        )
-        if self._unscales:
+        outputs = apply(scaled.to(next(iter(network.values())).dtype))
+        if self._task == "reconstruction":
+            return outputs.view(x.shape) * scaling["inputs.scale"] + scaling["inputs.offset"]
+        if self._task == "regression":
             return outputs * scaling["targets.scale"] + scaling["targets.offset"]
         return outputs
+
+    def encode(self, text: str) -> torch.Tensor:
+        """A text as numbers of its characters, int64 [1, L]; 0 where the vocabulary has none."""
+        return torch.tensor([[max(self.vocabulary.find(character), 0) for character in text]])
 
 
 def _tree(tensors: Named) -> torch.nn.Module:
@@ -79,14 +101,16 @@ def _tree(tensors: Named) -> torch.nn.Module:
     return root
 
 
-def trained(config: TrainConfig, weights: Path) -> TrainedModel:
+def trained(config: TrainConfig, weights: Path, folder: Path) -> TrainedModel:
     """The model of a file that a trial has left, on the CPU, in evaluation mode.
 
     Raises:
         InputError: the file is of a trial with another config.
     """
     tensors, facts = checkpoint.read(weights)
-    shapes = config.model.shapes(tuple(facts["inputs"]), facts["outputs"])
+    inputs, outputs = _inputs(facts), facts["outputs"]
+    model = config.model.bound(folder, inputs, outputs)
+    shapes = model.shapes(inputs, outputs)
     found = {name: tuple(t.shape) for name, t in tensors.items() if name in shapes}
     if found != shapes:
         raise InputError(
@@ -94,8 +118,8 @@ def trained(config: TrainConfig, weights: Path) -> TrainedModel:
             "take config and weights from one bundle",
         )
     network = {name: tensors.pop(name) for name in shapes}
-    expected = config.model.init_state(network)
-    scaling = {name: t for name, t in tensors.items() if name.startswith(SCALED)}
+    expected = model.init_state(network)
+    scaling = {name: t for name, t in tensors.items() if name.startswith(checkpoint.SCALINGS)}
     state = {name: t for name, t in tensors.items() if name not in scaling}
     if state.keys() != expected.keys():
         raise InputError(
@@ -103,13 +127,21 @@ def trained(config: TrainConfig, weights: Path) -> TrainedModel:
             f"expected {sorted(expected)}",
             "take config and weights from one bundle",
         )
-    return TrainedModel(config, network, state, scaling, facts["task"]).eval()
+    return TrainedModel(model, network, state, scaling, facts["task"], facts["vocabulary"]).eval()
+
+
+def _inputs(facts: Json) -> tuple[int, ...]:
+    inputs = tuple(facts["inputs"])
+    return Window(*inputs) if facts["task"] == "next_character" else inputs
 
 
 def example(weights: Path) -> np.ndarray:
     """Inputs of the shape that the model of a file takes, float32 [2, ...]: the training split's
-    means."""
+    means; or two windows of a text, int64 [2, L]."""
     tensors, facts = checkpoint.read(weights)
+    inputs = _inputs(facts)
+    if isinstance(inputs, Window):
+        return np.resize(np.arange(inputs.characters), (EXAMPLES, inputs.length))
     offset, rotation = tensors["inputs.offset"].numpy(), tensors.get("inputs.rotation")
-    inputs = facts["inputs"] if rotation is None else offset.shape
-    return np.broadcast_to(offset, (EXAMPLES, *inputs)).astype(np.float32)
+    shape = inputs if rotation is None else offset.shape
+    return np.broadcast_to(offset, (EXAMPLES, *shape)).astype(np.float32)

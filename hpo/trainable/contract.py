@@ -98,6 +98,13 @@ class Trainable(ABC):
         """What trials must have in common to train together; `None`: this one trains alone."""
         return None
 
+    def why_alone(self, config: Config, folder: Path) -> str:
+        """Why trials of this config train alone all the same; empty if they train together.
+
+        Asked once for each fusion key, on the worker: what can only be found by trying is tried.
+        """
+        return ""
+
     def room(self, config: Config, folder: Path, share: float) -> int:
         """How many trials of this config's fusion key fit on this worker; measured, if need be.
 

@@ -62,5 +62,9 @@ class Pack(ABC):
         """
 
     @abstractmethod
+    def fail(self, trial: Trial, error: Exception) -> None:
+        """A member cannot train, and the others are not to suffer for it."""
+
+    @abstractmethod
     def more(self, room: int) -> Sequence[Member]:
         """Trials to take the place of those that have ended; perhaps none, at most `room`."""

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import hpo
+from hpo import metric_log
 from hpo import study as studies
 from hpo.records import State
 
@@ -56,6 +57,12 @@ def test_a_study_in_packs_comes_to_what_it_comes_to_alone(study, home):
     together = studies.run(study("together", 6), home=home)
     alone = studies.run(study("alone", "off"), inline=True, home=home)
     assert all(t.state is State.COMPLETE for t in together.trials)
+    folder = home.study("together")
+    said = [folder.output(t.number) for t in together.trials]
+    assert not any("go on alone" in path.read_text() for path in said if path.exists())
+    metrics = {t.number: metric_log.read(folder.metrics(t.number)) for t in together.trials}
+    at = {(r.step, round(r.time, 1)) for reports in metrics.values() for r in reports}
+    assert len(at) < sum(map(len, metrics.values())), "none reported beside another"
     assert [t.config for t in together.trials] == [t.config for t in alone.trials]
     for ours, theirs in zip(together.trials, alone.trials, strict=True):
         assert ours.metrics == pytest.approx(theirs.metrics, rel=1e-9)

@@ -7,8 +7,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from fusing import Fusing
 
-from hpo.records import State
+from hpo.checkpoints import StoreLost, open_checkpoints
+from hpo.execute.channel import ChannelLost
+from hpo.execute.setup import Setup
+from hpo.execute.together import Together
+from hpo.records import State, TrialSpec
 from hpo.study import run
 
 TESTS = Path(__file__).parents[1]
@@ -102,6 +107,32 @@ def test_a_lane_that_diverges_leaves_the_others_alone(fuse):
     for trial in trials:
         bad = trial.config["mode"] == "nan"
         assert trial.state is (State.DIVERGED if bad else State.COMPLETE)
+
+
+def test_what_a_pack_raises_is_told(fuse, caplog):
+    fuse(space={"mode": {"choices": ["good", "raise"]}}, pack=8, budget={"max_failures": 8})
+    (told,) = (record for record in caplog.records if "train together go on" in record.message)
+    assert told.message == "8 trials that train together go on alone"
+    assert told.exc_info and "one of us" in str(told.exc_info[1])
+
+
+@pytest.mark.parametrize("lost", [StoreLost("the store is away", ""), ChannelLost()])
+def test_a_store_or_a_coordinator_that_is_lost_is_no_trials_fault(tmp_path, home, lost):
+    class Losing(Fusing):
+        def run_many(self, pack):
+            raise lost
+
+    class Channel:
+        def more(self, worker, held, room):
+            return [TrialSpec(1, {"x": 0.1}, 0, "w/1")]
+
+    folder = home.study("toy")
+    checkpoints = open_checkpoints("default", folder, "")
+    setup = Setup("fusing:train", tmp_path, folder, checkpoints, pack=2)
+    held = {0: TrialSpec(0, {"x": 0.2}, 0, "w/0")}
+    with pytest.raises(type(lost)):
+        Together(setup, Losing(), Channel(), "w", held).run(held[0])
+    assert sorted(held) == [0, 1], "they run again"
 
 
 def test_a_worker_that_dies_with_a_pack_costs_no_trial(fuse):

@@ -28,6 +28,8 @@ class TestPack(Pack):
     reports: dict[int, list[Progressed]] = field(default_factory=dict)
     ended: dict[int, Mapping[str, float] | None] = field(default_factory=dict)
     widths: list[int] = field(default_factory=list)
+    failed: dict[int, Exception] = field(default_factory=dict)
+    given: set[int] = field(default_factory=set)
 
     def report(self, progressed: Sequence[Progressed]) -> list[Decision]:
         self.widths.append(len(progressed))
@@ -41,8 +43,15 @@ class TestPack(Pack):
         assert trial.number not in self.ended, "a trial ends once"
         self.ended[trial.number] = result
 
+    def fail(self, trial: Trial, error: Exception) -> None:
+        self.end(trial)
+        self.failed[trial.number] = error
+
     def more(self, room: int) -> Sequence[Member]:
+        if len(self.ended) == len({m.trial.number for m in self.members} | self.given):
+            return []  # as a worker's pack: whoever asks anew gets any trial
         given, self.waiting = self.waiting[:room], self.waiting[room:]
+        self.given |= {member.trial.number for member in given}
         return given
 
 

@@ -15,6 +15,7 @@ from train_helpers import Run, config
 
 from hpo.errors import InputError
 from hpo.train.augmentations import (
+    Augmentation,
     AugmentationPart,
     ColorJitter,
     Crop,
@@ -381,6 +382,17 @@ def test_series_are_asked_for(tmp_path: Path, name: str, setting: str) -> None:
     with pytest.raises(InputError, match=rf"augmentation\.{name} is for series, got .*\(1, 8, 8\)"):
         trainer.check(case, tmp_path)
     trainer.check(config(augmentation={name: {setting: 0.1}}), tmp_path)
+
+
+@pytest.mark.parametrize("name", [*Augmentation.model_fields])
+def test_a_text_takes_none(tmp_path: Path, name: str) -> None:
+    (tmp_path / "t.txt").write_text("abcdefg" * 40)
+    text = {"data": {"kind": "text", "path": "t.txt", "length": 5}, "model": {"kind": "gru"}}
+    series = {"time_shift": {"share": 0.1}, "scaling": {"sd": 0.1}}
+    case = config(**text, augmentation={name: (STRONG | series)[name]})
+    with pytest.raises(InputError, match=rf"augmentation\.{name} is for numbers, got a text") as e:
+        trainer.check(case, tmp_path)
+    assert "dropout.hidden" in e.value.hint
 
 
 def test_some_of_every_crop_is_image(tmp_path: Path) -> None:

@@ -63,6 +63,9 @@ def test_it_is_reached_like_any_trainable(tmp_path: Path) -> None:
         ({"kind": "npz", "path": "x", "task": "regression"}, None, "val_rmse"),
         ({"kind": "npz", "path": "x"}, {"kind": "cross_entropy"}, "val_error"),
         ({"kind": "csv", "path": "x", "target": "y"}, {"kind": "mse"}, "val_rmse"),
+        ({"kind": "text", "path": "x"}, None, "val_error"),
+        ({"kind": "npz", "path": "x", "targets": "inputs"}, None, "val_rmse"),
+        ({"kind": "sklearn", "name": "wine", "targets": "inputs"}, {"kind": "mse"}, "val_rmse"),
     ],
 )
 def test_metrics_are_known_beforehand_where_the_task_is(
@@ -192,8 +195,8 @@ def test_every_part_can_be_listed() -> None:
         "WeightDecay",
         "MaxNorm",
     }
-    assert len(found["data"]) == 6 and len(found["initialization"]) == 9
-    assert len(found["model"]) == 3 and len(found["normalization"]) == 5
+    assert len(found["data"]) == 7 and len(found["initialization"]) == 9
+    assert len(found["model"]) == 10 and len(found["normalization"]) == 5
     assert len(found["optimizer"]) == 8 and len(found["schedule"]) == 11
     assert len(found["augmentation"]) == 9
     assert "epochs" not in found

@@ -36,12 +36,13 @@ def test_a_lane_counts_parameters_states_and_activations() -> None:
 def test_room_follows_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
     case = config()
     lane = lane_bytes(2) - lane_bytes(1)
-    monkeypatch.setattr(capacity, "_free", lambda device: 10 * lane)
+    monkeypatch.setattr(capacity, "_free", lambda device, share: 10 * lane)
     assert trainer.room(case, Path(), 1.0) == 8, "a margin is left"
-    assert trainer.room(case, Path(), 0.5) == 4, "the device is shared"
-    monkeypatch.setattr(capacity, "_free", lambda device: 0)
+    repeated = case.model_copy(update={"repeats": 3})
+    assert trainer.room(repeated, Path(), 1.0) == 2, "a trial has several lanes"
+    monkeypatch.setattr(capacity, "_free", lambda device, share: 0)
     assert trainer.room(case, Path(), 1.0) == 1
-    monkeypatch.setattr(capacity, "_free", lambda device: 10**9 * lane)
+    monkeypatch.setattr(capacity, "_free", lambda device, share: 10**9 * lane)
     assert trainer.room(case, Path(), 1.0) == capacity.MOST["cpu"]
 
 

@@ -100,6 +100,26 @@ def test_images_are_known_by_their_shape(
     assert splits.inputs == inputs
 
 
+@pytest.mark.parametrize(
+    ("shape", "inputs"), [((60, 12), (1, 12)), ((60, 3, 12), (3, 12)), ((60, 1, 12), (1, 12))]
+)
+def test_series_are_scaled_by_channel(
+    tmp_path: Path, shape: tuple[int, ...], inputs: tuple[int, ...]
+) -> None:
+    x = RNG.normal(size=shape) * np.linspace(1, 5, 12)
+    np.savez(tmp_path / "a.npz", x=x, y=np.arange(60) % 2)
+    splits = read(tmp_path, kind="npz", path="a.npz", series=True)
+    assert splits.inputs == inputs
+    assert np.allclose(splits.train.x.std(axis=(0, 2)), 1)
+    assert splits.train.x[..., -1].std() > 2 * splits.train.x[..., 0].std(), "steps are left alone"
+
+
+def test_images_are_no_series(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=RNG.normal(size=(60, 1, 4, 4)), y=np.arange(60) % 2)
+    with pytest.raises(DataError, match=r"series must be \[N, length\] or \[N, channels, length\]"):
+        read(tmp_path, kind="npz", path="a.npz", series=True)
+
+
 def write_idx(file: Path, array: np.ndarray, kind: int = 0x08, packed: bool = False) -> None:
     header = struct.pack(f">HBB{array.ndim}I", 0, kind, array.ndim, *array.shape)
     data = header + array.astype({0x08: ">u1", 0x0B: ">i2", 0x0E: ">f8"}[kind]).tobytes()

@@ -107,7 +107,7 @@ def test_whitening_of_fewer_rows_than_columns() -> None:
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (np.zeros((5, 1, 8, 8)), r"for tables, got images of shape \(1, 8, 8\)"),
+        (np.zeros((5, 1, 8, 8)), r"for tables, got examples of shape \(1, 8, 8\)"),
         (np.tile([1.0, 2.0], (9, 1)), "the 9 of the training split are all alike"),
     ],
 )

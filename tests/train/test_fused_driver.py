@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import math
+import shutil
+import statistics
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from packs import TestPack, member, pack
@@ -12,10 +15,15 @@ from train_helpers import EVERYTHING, Run, config
 
 from hpo.records import Decision
 from hpo.train import checkpoint
+from hpo.train.builtin import trainer
 from hpo.train.config import TrainConfig
 from hpo.train.drivers import single
-from hpo.train.drivers.fused import run_many
+from hpo.train.drivers.fused import Training, run_many
+from hpo.train.drivers.lane import Lane
 from hpo.train.lanes import bind, fusion_key, knobs
+from hpo.train.noise import derive
+from hpo.train.problem import assemble
+from hpo.trainable import TrialStopped
 
 # 5 epochs of 10 steps.
 BASE: dict[str, Any] = {
@@ -174,6 +182,72 @@ def test_numbers_train_together(tmp_path: Path) -> None:
     assert_equal_alone(tmp_path, lanes_of({"data": data, "dropout": {"hidden": 0.1}}))
 
 
+SHORT: dict[str, Any] = {"epochs": 2, "batch_lr": {"batch_size": 16, "base_lr": 0.1}}
+SEQUENCES: dict[str, dict[str, Any]] = {
+    "gru": {"kind": "gru", "width": 5},
+    "lstm": {"kind": "lstm", "width": 5, "layers": 2},
+    "transformer": {"kind": "transformer", "width": 6, "heads": 2, "hidden": 8, "layers": 1},
+}
+
+
+@pytest.mark.parametrize("model", SEQUENCES)
+def test_texts_train_together(tmp_path: Path, model: str) -> None:
+    (tmp_path / "t.txt").write_text("the quick brown fox, and so on; " * 16)
+    changes = {
+        "data": {"kind": "text", "path": str(tmp_path / "t.txt"), "length": 6},
+        "model": SEQUENCES[model],
+        "dropout": {"hidden": 0.2},
+        "regularization": EVERYTHING["regularization"],
+        "loss": EVERYTHING["loss"],
+    }
+    assert_equal_alone(tmp_path, lanes_of(SHORT | changes))
+
+
+@pytest.mark.parametrize("model", SEQUENCES)
+def test_series_train_together(tmp_path: Path, model: str) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "s.npz", x=rng.normal(size=(80, 2, 5)), y=np.arange(80) % 3)
+    data = {"kind": "npz", "path": str(tmp_path / "s.npz"), "series": True}
+    changes = {
+        "data": data,
+        "model": SEQUENCES[model],
+        "augmentation": {**EVERYTHING["augmentation"], "time_shift": {"share": 0.3}},
+    }
+    assert_equal_alone(tmp_path, lanes_of(SHORT | EVERYTHING | changes))
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_reconstructions_train_together(tmp_path: Path, tied: bool) -> None:
+    changes = {
+        "data": {"kind": "sklearn", "name": "wine", "targets": "inputs"},
+        "model": {"kind": "autoencoder", "widths": [7], "code": 3, "tied": tied},
+        "loss": {"kind": "mse"},
+    }
+    assert_equal_alone(tmp_path, lanes_of(SHORT | EVERYTHING | changes))
+
+
+@pytest.mark.parametrize("scored", ["all", "first"])
+def test_several_targets_train_together(tmp_path: Path, scored: str) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "d.npz", x=rng.normal(size=(80, 4)), y=rng.normal(size=(80, 3)))
+    changes = {
+        "data": {"kind": "npz", "path": str(tmp_path / "d.npz"), "scored": scored},
+        "model": {"kind": "multitask", "widths": [7], "head_widths": [3]},
+        "loss": {"kind": "mse", "auxiliary": 0.3},
+    }
+    assert_equal_alone(tmp_path, lanes_of(SHORT | EVERYTHING | changes))
+
+
+def test_first_values_of_diagonal_networks_may_differ(tmp_path: Path) -> None:
+    changes = {
+        "data": {"kind": "sklearn", "name": "diabetes"},
+        "model": {"kind": "diagonal", "depth": 3, "alpha": 0.4},
+    }
+    cases = lanes_of(SHORT | {"batch_lr": {"batch_size": 64, "base_lr": 0.02}} | changes)
+    assert [case.model.alpha for case in cases] == pytest.approx([0.4, 0.36, 0.32])
+    assert_equal_alone(tmp_path, cases)
+
+
 def same_bits(one: TestPack, other: TestPack, number: int) -> bool:
     return [each[1:] for each in one.reports[number]] == [
         each[1:] for each in other.reports[number]
@@ -272,7 +346,7 @@ def test_a_finished_lane_answers_from_what_it_has_left(tmp_path: Path) -> None:
     first = fuse(tmp_path / "pack", cases)
     again = fuse(tmp_path / "pack", cases)
     assert again.ended == first.ended
-    assert again.widths == [1, 1, 1]
+    assert again.widths == [3], "nothing is trained again"
 
 
 def test_a_refit_trains_together(tmp_path: Path) -> None:
@@ -288,8 +362,112 @@ def test_a_refit_trains_together(tmp_path: Path) -> None:
     assert [len(together.reports[k]) for k in range(2)] == [3, 3]
 
 
-def test_a_checkpoint_of_another_config_is_refused(tmp_path: Path) -> None:
+def test_a_member_that_cannot_go_on_fails_alone(tmp_path: Path) -> None:
     cases = lanes_of(EVERYTHING)
     fuse(tmp_path, cases, stop={(k, 1): Decision.PAUSE for k in range(3)})
-    with pytest.raises(Exception, match="another config, seed or refit"):
-        fuse(tmp_path, cases[::-1])
+    damaged = tmp_path / "1" / "running.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    together = fuse(tmp_path, [cases[0], cases[1], cases[0]])
+    assert "is damaged" in str(together.failed[1])
+    assert "another config, seed or refit" in str(together.failed[2])
+    _, result = alone(tmp_path / "alone", cases[0], seed=0)
+    assert together.ended[0] == pytest.approx(result, rel=1e-10)
+
+
+def test_what_is_resumed_lies_in_the_order_of_what_is_not(tmp_path: Path) -> None:
+    """CUDA graphs copy by that order; a file has its names sorted."""
+    model = {"kind": "mlp", "widths": [3] * 12, "normalization": {"kind": "batch"}}
+    case = config(**BASE | {"model": model, "epochs": 2})
+    fuse(tmp_path, [case], stop={(0, 1): Decision.PAUSE})
+    problem = assemble(case, tmp_path)
+    fresh, resumed = (
+        Training(problem, pack([])).open(Lane(problem, number, tmp_path / f"{number}"))
+        for number in (1, 0)
+    )
+    assert list(fresh.state["model"]) != list(resumed.state["model"]), "the orders differ"
+    for one, other in zip(fresh.trained(), resumed.trained(), strict=True):
+        names = [name for name, tensor in fresh.state["model"].items() if tensor is one]
+        assert all(resumed.state["model"][name] is other for name in names)
+
+
+# ---- several seeds ----
+
+
+def test_several_seeds_of_a_trial_train_together_and_report_means(tmp_path: Path) -> None:
+    case = config(**BASE | EVERYTHING, repeats=3)
+    run = Run(tmp_path / "several", seed=7)
+    result = dict(trainer.run(case, run.trial()))
+    seeds = [derive(7, "repeat", k) if k else 7 for k in range(3)]
+    single_case = case.model_copy(update={"repeats": 1})
+    runs = [Run(tmp_path / f"{k}", seed=seed) for k, seed in enumerate(seeds)]
+    each = [single.run(single_case, own.trial()) for own in runs]
+    for name in each[0]:
+        values = [own[name] for own in each]
+        assert result[name] == pytest.approx(statistics.fmean(values), rel=1e-9)
+        assert result[f"{name}_se"] == pytest.approx(statistics.stdev(values) / 3**0.5, abs=1e-9)
+    assert [report.step for report in run.reports] == [1, 2, 3, 4, 5]
+    assert trainer.metrics(case) is not None
+    assert set(run.reports[0].metrics) == trainer.metrics(case)
+
+    tested = trainer.test(case, run.trial())
+    alone = [trainer.test(single_case, own.trial())["test_loss"] for own in runs]
+    assert tested["test_loss"] == pytest.approx(statistics.fmean(alone), rel=1e-9)
+    assert tested["test_loss_se"] > 0
+    assert trainer.run(case, run.trial()) == result, "a finished trial gives its result again"
+
+
+def test_seeds_that_stop_early_wait_for_the_others(tmp_path: Path) -> None:
+    stopping = {"early_stopping": {"patience": 1}, "epochs": 12}
+    rate = {"batch_lr": {"batch_size": 9, "base_lr": 6.0}}
+    case = config(**BASE | stopping | rate, repeats=4)
+    run = Run(tmp_path / "several", seed=3)
+    result = trainer.run(case, run.trial())
+    alone = [
+        single.run(
+            case.model_copy(update={"repeats": 1}),
+            Run(tmp_path / f"{k}", seed=derive(3, "repeat", k) if k else 3).trial(),
+        )
+        for k in range(4)
+    ]
+    lengths = [own["epochs"] for own in alone]
+    assert len(set(lengths)) > 1, "all stopped in the same epoch"
+    assert len(run.reports) == max(lengths)
+    assert result["epochs"] == statistics.fmean(lengths)
+    assert result["val_loss"] == pytest.approx(
+        statistics.fmean(own["val_loss"] for own in alone), rel=1e-9
+    )
+
+
+def test_several_seeds_go_on_where_they_stood(tmp_path: Path) -> None:
+    case = config(**BASE | EVERYTHING, repeats=2)
+    whole = trainer.run(case, Run(tmp_path / "whole", seed=5).trial())
+    cut = Run(tmp_path / "cut", seed=5, stop_at=3)
+    with pytest.raises(TrialStopped):
+        trainer.run(case, cut.trial())
+    cut.stop_at = None
+    assert trainer.run(case, cut.trial()) == pytest.approx(whole, rel=1e-12)
+
+
+def test_trials_with_several_seeds_share_a_pack(tmp_path: Path) -> None:
+    cases = [each.model_copy(update={"repeats": 2}) for each in lanes_of(EVERYTHING)]
+    together = fuse(tmp_path / "pack", cases)
+    for k, case in enumerate(cases):
+        result = trainer.run(case, Run(tmp_path / f"alone-{k}", seed=k).trial())
+        assert together.ended[k] == pytest.approx(result, rel=1e-9)
+
+
+def test_seeds_that_were_saved_at_different_epochs_wait_for_each_other(tmp_path: Path) -> None:
+    case = config(**BASE | EVERYTHING, repeats=2)
+    whole = trainer.run(case, Run(tmp_path / "whole", seed=5).trial())
+    early, late = (Run(tmp_path / name, seed=5, stop_at=n) for name, n in (("a", 1), ("b", 3)))
+    for run in (early, late):
+        with pytest.raises(TrialStopped):
+            trainer.run(case, run.trial())
+    # As after a kill between the writing of the one and of the other.
+    shutil.copytree(
+        tmp_path / "b" / "ck" / "repeat-1", tmp_path / "a" / "ck" / "repeat-1", dirs_exist_ok=True
+    )
+    early.stop_at = None
+    early.reports.clear()
+    assert trainer.run(case, early.trial()) == pytest.approx(whole, rel=1e-12)
+    assert [report.step for report in early.reports] == [3, 4, 5]

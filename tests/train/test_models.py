@@ -2,21 +2,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
+from train_helpers import config, outputs_of
 
 from hpo.errors import InputError
-from hpo.train.layout import Layout, Named
-from hpo.train.models import Cnn, Mlp, ModelPart, ResNet
-
-
-def same(h: torch.Tensor, site: str) -> torch.Tensor:
-    return h
-
-
-def outputs_of(model: ModelPart, params: Named, x: torch.Tensor) -> torch.Tensor:
-    outputs, state = model.apply(params, {}, x, same, training=True)
-    assert state == {}
-    return outputs
+from hpo.train.layout import Layout
+from hpo.train.models import Autoencoder, Cnn, Gru, Lstm, Mlp, ModelPart, ResNet, Transformer
+from hpo.train.task import Window
 
 
 def test_mlp_equals_stock_torch() -> None:
@@ -51,6 +44,36 @@ def test_cnn_equals_stock_torch() -> None:
 @pytest.mark.parametrize(
     ("model", "inputs", "sites"),
     [
+        (Gru(width=4, layers=2), Window(5, 3), ["embedding", "rnn.l0", "rnn.l1"]),
+        (Lstm(width=4, layers=2), (2, 5), ["rnn.l0", "rnn.l1"]),
+        (
+            Transformer(width=4, heads=2, hidden=6, layers=1),
+            Window(5, 3),
+            ["embedding", "layers.0.self_attn", "layers.0.linear1", "layers.0.linear2"],
+        ),
+        (Autoencoder(widths=(4,), code=2), (3,), ["encoder.0", "encoder.1", "decoder.0"]),
+    ],
+)
+def test_sites_have_the_names_of_layers(
+    model: ModelPart, inputs: tuple[int, ...], sites: list[str]
+) -> None:
+    seen: dict[str, torch.Tensor] = {}
+
+    def halve(h: torch.Tensor, site: str) -> torch.Tensor:
+        seen[site] = h
+        return h / 2
+
+    layout = Layout(model.shapes(inputs, 3))
+    params = layout.split(torch.randn(layout.size))
+    x = torch.randint(3, (2, 5)) if isinstance(inputs, Window) else torch.randn(2, *inputs)
+    outputs = outputs_of(model, params, x, halve)
+    assert list(seen) == sites
+    assert not torch.allclose(outputs, outputs_of(model, params, x)), "what it returns is used"
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "sites"),
+    [
         (Mlp(widths=(4, 4)), (6,), 2),
         (Cnn(channels=(2, 3)), (1, 8, 8), 2),
         (ResNet(channels=(2, 3)), (1, 8, 8), 5),
@@ -67,13 +90,19 @@ def test_every_hidden_layer_is_a_site(
         return torch.zeros_like(h)
 
     vector = torch.randn(layout.size)
-    outputs, _ = model.apply(
-        layout.split(vector), {}, torch.randn(2, *inputs), watch, training=True
-    )
+    outputs = outputs_of(model, layout.split(vector), torch.randn(2, *inputs), watch)
     assert len(seen) == sites
     assert all((h >= 0).all() for h in seen.values()), "after the activation"
     head = [value for name, value in layout.split(vector).items() if name.endswith("bias")][-1]
     assert torch.equal(outputs, head.expand(2, 3)), "the next layer sees what the hook returned"
+
+
+@pytest.mark.parametrize(
+    "kind", ["gru", "lstm", "transformer", "diagonal", "autoencoder", "multitask"]
+)
+def test_normalization_is_a_setting_where_there_is_something_to_normalise(kind: str) -> None:
+    with pytest.raises(ValidationError, match="normalization"):
+        config(model={"kind": kind, "normalization": {"kind": "batch"}})
 
 
 def test_without_widths_an_mlp_is_linear() -> None:

@@ -91,6 +91,35 @@ def test_a_random_head_is_drawn_even_if_the_old_one_fits(weights: Path, tmp_path
     assert not torch.equal(found["layers.1.weight"], left["layers.1.weight"])
 
 
+def test_all_heads_are_drawn_for_other_targets(tmp_path: Path, make_run: MakeRun) -> None:
+    rng = np.random.default_rng(0)
+    for name, targets in (("three", 3), ("two", 2)):
+        np.savez(
+            tmp_path / f"{name}.npz", x=rng.normal(size=(60, 4)), y=rng.normal(size=(60, targets))
+        )
+    model = {"kind": "multitask", "widths": [6], "head_widths": [5]}
+    earlier = make_run("earlier")
+    three = {"kind": "npz", "path": str(tmp_path / "three.npz")}
+    run(config(data=three, model=model, epochs=1), earlier.trial())
+    left = load_file(earlier.folder / "ck" / "model.safetensors")
+    save_file(left, tmp_path / "earlier.safetensors")
+    two = {"data": {"kind": "npz", "path": "two.npz"}, "model": model}
+    found = first(starting(head="random", **two), tmp_path)
+    for name, value in found.items():
+        assert torch.equal(value, left[name]) == name.startswith("trunk."), name
+    with pytest.raises(InputError, match=r"the model has no heads\.2\.0\.bias"):
+        trainer.check(starting(**two), tmp_path)
+
+
+@pytest.mark.parametrize("model", [{"kind": "mlp", "widths": []}, {"kind": "diagonal"}])
+def test_a_random_head_needs_layers_before_it(tmp_path: Path, model: dict[str, Any]) -> None:
+    save_file({"u": torch.ones(1, 10), "v": torch.ones(1, 10)}, tmp_path / "earlier.safetensors")
+    case = starting(head="random", data={"kind": "sklearn", "name": "diabetes"}, model=model)
+    with pytest.raises(InputError, match="needs a last layer with others before it") as error:
+        trainer.check(case, tmp_path)
+    assert "head: keep" in error.value.hint
+
+
 def test_a_state_dict_of_torch_will_do(tmp_path: Path) -> None:
     net = torch.nn.Sequential()
     net.add_module("layers", torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 3)))

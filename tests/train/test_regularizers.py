@@ -100,6 +100,8 @@ def train(
     for t in range(steps):
         x = torch.randn(B, *inputs, generator=generator, dtype=torch.float64)
         y = torch.randint(OUTPUTS, (B,), generator=generator)
+        if case.loss is not None and case.loss.kind == "mse":
+            y = torch.randn(B, OUTPUTS, generator=generator, dtype=torch.float64)
         rate = LIKE.new_tensor(0.1)
         key = step_keys(3, torch.tensor([t]))[0]
         batch = Batch(x, y, LIKE.new_tensor(float(t)), rate, key)
@@ -129,6 +131,7 @@ NEUTRAL = {
         "loss.label_smoothing",
         {"loss": {"kind": "cross_entropy", "label_smoothing": 0.2}},
     ),
+    "auxiliary targets": ("loss.auxiliary", {"loss": {"kind": "mse", "auxiliary": 0.2}}),
     "norm clipping": ("clipping.norm", {"clipping": {"norm": 0.1}}),
     "value clipping": ("clipping.value", {"clipping": {"value": 0.01}}),
     "momentum": ("optimizer.momentum", {"optimizer": {"kind": "sgd", "momentum": 0.9}}),
@@ -150,6 +153,7 @@ NEUTRAL = {
 IMAGES = ("shift", "flip", "brightness", "contrast", "cutout")
 WITHOUT: dict[str, dict[str, Any]] = {
     "rmsprop's momentum": {"optimizer": {"kind": "rmsprop"}},
+    "auxiliary targets": {"loss": {"kind": "mse"}},
     **dict.fromkeys(IMAGES, CNN),
 }
 """What is there where a part is absent, if it is more than the plain config."""
@@ -161,6 +165,7 @@ def test_a_neutral_setting_equals_absence(name: str) -> None:
     absent = config(**(PLAIN | WITHOUT.get(name, {})))
     present = config(**(PLAIN | changes))
     neutral = 1e300 if name.endswith("clipping") or name == "max_norm" else 0.0
+    neutral = 1.0 if name == "auxiliary targets" else neutral
     without, _ = train(absent)
     # Bound as a tensor the formula runs, whatever the value; nothing is skipped.
     assert torch.allclose(train(present, {path: neutral})[0], without, rtol=1e-12, atol=1e-14)

@@ -11,11 +11,12 @@ from hpo.train.drivers.single import value_and_grad
 from hpo.train.lanes import bind, knobs
 from hpo.train.layout import Layout
 from hpo.train.noise import step_keys
-from hpo.train.normalizations import BatchNorm
 from hpo.train.step import Batch, Knobs, Step
+from hpo.train.task import Window
 
 K, STEPS, B = 3, 20, 12
 INPUTS = {"mlp": (6,), "cnn": (1, 8, 8), "resnet": (1, 8, 8)}
+TEXT = Window(length=5, characters=7)
 
 
 def grad_and_value(objective: Any, params: torch.Tensor) -> tuple[Any, Any, Any]:
@@ -49,23 +50,67 @@ def lane_configs(
     ]
 
 
-@pytest.mark.parametrize("model", [{"kind": "mlp", "widths": [9, 7]}, {"kind": "cnn"}])
+OPTIMIZERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"kind": "sgd", "nesterov": True}, {}),
+    ({"kind": "adamw"}, {}),
+    ({"kind": "adamw"}, COUPLED),
+    ({"kind": "adagrad"}, {}),
+    ({"kind": "rmsprop", "momentum": 0.5}, {}),
+    ({"kind": "adadelta"}, {"batch_lr": {"base_lr": 50.0}}),
+    ({"kind": "lion"}, {"batch_lr": {"base_lr": 0.02}}),
+]
+NUMBERS: dict[str, Any] = {"loss": {"kind": "mse"}}
+CHARACTERS: dict[str, Any] = {"dropout": {"hidden": 0.2}, "augmentation": {}}
+MODELS: list[tuple[dict[str, Any], tuple[int, ...], dict[str, Any]]] = [
+    ({"kind": "lstm", "width": 6, "layers": 2}, TEXT, CHARACTERS),
+    ({"kind": "lstm", "width": 6}, (2, 5), {}),
+    ({"kind": "gru", "width": 6, "layers": 2}, TEXT, CHARACTERS),
+    ({"kind": "gru", "width": 6}, (5,), {}),
+    ({"kind": "transformer", "width": 6, "heads": 2, "hidden": 8}, TEXT, CHARACTERS),
+    ({"kind": "transformer", "width": 6, "heads": 2, "hidden": 8}, (2, 5), {}),
+    ({"kind": "diagonal", "depth": 3}, (6,), NUMBERS),
+    (
+        {"kind": "multitask", "widths": [7], "head_widths": [3]},
+        (6,),
+        {"loss": {"kind": "mse", "auxiliary": 0.3}},
+    ),
+    ({"kind": "autoencoder", "widths": [7], "code": 3}, (6,), NUMBERS),
+    ({"kind": "autoencoder", "widths": [7], "code": 3, "tied": True}, (6,), NUMBERS),
+]
+
+
+def data(inputs: tuple[int, ...], loss: str, generator: torch.Generator) -> tuple[Any, Any, int]:
+    """Inputs and targets of all steps of all lanes, and how many outputs these need."""
+    if isinstance(inputs, Window):
+        text = torch.randint(
+            inputs.characters, (K, STEPS, B, inputs.length + 1), generator=generator
+        )
+        return text[..., :-1], text[..., 1:], inputs.characters
+    xs = torch.randn(K, STEPS, B, *inputs, generator=generator, dtype=torch.float64)
+    if loss == "mse":
+        return xs, xs.flatten(3), xs[0, 0, 0].numel()
+    return xs, torch.randint(3, (K, STEPS, B), generator=generator), 3
+
+
 @pytest.mark.parametrize(
-    ("optimizer", "changes"),
+    ("model", "inputs", "optimizer", "changes"),
     [
-        ({"kind": "sgd", "nesterov": True}, {}),
-        ({"kind": "adamw"}, {}),
-        ({"kind": "adamw"}, COUPLED),
-        ({"kind": "adagrad"}, {}),
-        ({"kind": "rmsprop", "momentum": 0.5}, {}),
-        ({"kind": "adadelta"}, {"batch_lr": {"base_lr": 50.0}}),
-        ({"kind": "lion"}, {"batch_lr": {"base_lr": 0.02}}),
-    ],
+        (model, inputs, optimizer, changes)
+        for model, inputs in (
+            ({"kind": "mlp", "widths": [9, 7]}, INPUTS["mlp"]),
+            ({"kind": "cnn"}, INPUTS["cnn"]),
+        )
+        for optimizer, changes in OPTIMIZERS
+    ]
+    + [(model, inputs, {"kind": "sgd"}, changes) for model, inputs, changes in MODELS],
 )
 def test_lanes_under_vmap_equal_the_same_trials_alone(
-    model: dict[str, Any], optimizer: dict[str, Any], changes: dict[str, Any]
+    model: dict[str, Any],
+    inputs: tuple[int, ...],
+    optimizer: dict[str, Any],
+    changes: dict[str, Any],
 ) -> None:
-    assert_lanes_equal_trials_alone(lane_configs(model, optimizer, changes))
+    assert_lanes_equal_trials_alone(lane_configs(model, optimizer, changes), inputs)
 
 
 @pytest.mark.parametrize(
@@ -78,24 +123,24 @@ def test_lanes_under_vmap_equal_the_same_trials_alone(
 )
 def test_normalised_lanes_under_vmap_equal_the_same_trials_alone(model: str, kind: str) -> None:
     normalised = {"kind": model, "normalization": {"kind": kind}}
-    assert_lanes_equal_trials_alone(lane_configs(normalised, {"kind": "sgd"}, {}))
+    assert_lanes_equal_trials_alone(lane_configs(normalised, {"kind": "sgd"}, {}), INPUTS[model])
 
 
-def assert_lanes_equal_trials_alone(configs: list[TrainConfig]) -> None:
+def assert_lanes_equal_trials_alone(configs: list[TrainConfig], inputs: tuple[int, ...]) -> None:
     first = configs[0]
+    assert first.loss is not None
     generator = torch.Generator().manual_seed(0)
     like = torch.empty(0, dtype=torch.float64)
-    layout = Layout(first.model.shapes(INPUTS[first.model.kind], 3))
+    xs, ys, outputs = data(inputs, first.loss.kind, generator)
+    layout = Layout(first.model.shapes(inputs, outputs), first.model.exempt)
     start = torch.randn(K, layout.size, generator=generator, dtype=torch.float64) * 0.3
-    xs = torch.randn(K, STEPS, B, *INPUTS[first.model.kind], generator=generator, dtype=like.dtype)
-    ys = torch.randint(3, (K, STEPS, B), generator=generator)
     rates = torch.stack(
         [c.warmup.factors(c.schedule, STEPS) * c.batch_lr.learning_rate for c in configs]
     )
     keys = torch.stack([step_keys(seed, torch.arange(STEPS)) for seed in range(K)])
     t = torch.arange(STEPS, dtype=torch.float64)
     values = [{k: like.new_tensor(v) for k, v in knobs(c).items()} for c in configs]
-    assert len(values[0]) >= 15
+    assert len(values[0]) >= (12 if isinstance(inputs, Window) else 15)
 
     step = Step(first, layout, like, value_and_grad)
     alone, alone_losses, alone_states = [], [], []
@@ -129,7 +174,7 @@ def assert_lanes_equal_trials_alone(configs: list[TrainConfig]) -> None:
         of_trials = torch.stack([own[name] for own in alone_states])
         assert (of_lanes - of_trials).abs().max() <= 1e-10, name
         assert (of_lanes[0] - of_lanes[1]).abs().max() > 0.01, "the lanes have one state"
-    assert bool(state["model"]) == isinstance(first.model.normalization, BatchNorm)
+    assert bool(state["model"]) == first.model.mixes_rows()
     assert (params - start).abs().max() > 0.01, "nothing was trained"
     assert (params[0] - params[1]).abs().max() > 0.01, "the lanes do not differ"
 

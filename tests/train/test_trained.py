@@ -24,6 +24,30 @@ CONFIGS = {
     ),
     "numbers": config(data={"kind": "sklearn", "name": "diabetes"}),
     "float64": config(precision="float64"),
+    "inputs": config(
+        data={"kind": "sklearn", "name": "digits", "targets": "inputs"},
+        model={"kind": "autoencoder", "widths": [16], "code": 4},
+        epochs=1,
+    ),
+    "several": config(
+        data={"kind": "npz", "path": "several.npz"},
+        model={"kind": "multitask", "widths": [6], "head_widths": [4]},
+        loss={"kind": "mse", "auxiliary": 0.5},
+        epochs=1,
+    ),
+    "diagonal": config(
+        data={"kind": "sklearn", "name": "diabetes"}, model={"kind": "diagonal", "alpha": 0.3}
+    ),
+    **{
+        f"{what} with {kind}": config(
+            data=data, model={"kind": kind, "width": 8, "layers": 2}, epochs=1
+        )
+        for kind in ("gru", "lstm", "transformer")
+        for what, data in (
+            ("text", {"kind": "text", "path": "text.txt", "length": 7}),
+            ("series", {"kind": "npz", "path": "series.npz", "series": True}),
+        )
+    },
     "whitened": config(data={"kind": "sklearn", "name": "wine", "scaling": "pca_whitening"}),
     "batch norm": config(model={"kind": "mlp", "widths": [8], "normalization": {"kind": "batch"}}),
     "weight norm": config(
@@ -40,6 +64,10 @@ CONFIGS = {
 @pytest.fixture(params=CONFIGS)
 def trained(request, tmp_path):
     """A config, its complete trial, its weights and the model of them."""
+    (tmp_path / "text.txt").write_text("the quick brown fox " * 40)
+    x = np.random.default_rng(0).normal(size=(60, 2, 5))
+    np.savez(tmp_path / "series.npz", x=x, y=np.arange(60) % 3)
+    np.savez(tmp_path / "several.npz", x=x[:, 0], y=x[:, 1])
     chosen, trial = CONFIGS[request.param], Run(tmp_path).trial()
     trainer.run(chosen, trial)
     weights = trainer.weights(chosen, trial)
@@ -51,21 +79,29 @@ def raw_test_rows(chosen, folder):
     """As a user has them: before any scaling."""
     splits = load(chosen.data, folder)
     rows = splits.test()
+    if splits.task == "next_character":
+        return torch.from_numpy(rows.x), torch.from_numpy(rows.y), splits
     x = rows.x * splits.scale_inputs.scale
     if splits.scale_inputs.rotation is not None:
         x = x @ splits.scale_inputs.rotation.T
     x = x + splits.scale_inputs.offset
     y = rows.y * splits.scale_targets.scale + splits.scale_targets.offset
-    return torch.from_numpy(x), torch.from_numpy(y), splits.task
+    return torch.from_numpy(x), torch.from_numpy(y), splits
 
 
 def test_the_model_gives_on_raw_inputs_what_the_trainer_measured(trained, tmp_path):
     chosen, trial, _, model = trained
-    x, y, task = raw_test_rows(chosen, tmp_path)
+    x, y, splits = raw_test_rows(chosen, tmp_path)
     outputs = model(x)
     measured = trainer.test(chosen, trial)
-    if task == "classification":
-        wrong = (outputs.argmax(1) != y.squeeze()).double().mean().item()
+    if splits.task == "reconstruction":
+        assert outputs.shape == x.shape
+        scaled = (outputs - x) / torch.from_numpy(splits.scale_inputs.scale)
+        rmse = scaled.square().mean().sqrt().item()
+        assert rmse == pytest.approx(measured["test_rmse"], rel=1e-4)
+    elif splits.task != "regression":
+        assert outputs.shape == (*y.shape, splits.outputs)
+        wrong = (outputs.argmax(-1) != y).double().mean().item()
         assert wrong == pytest.approx(measured["test_error"], abs=1e-9)
     else:
         rmse = (outputs - y).square().mean().sqrt().item()
@@ -75,12 +111,26 @@ def test_the_model_gives_on_raw_inputs_what_the_trainer_measured(trained, tmp_pa
 def test_it_can_be_exported_with_any_number_of_rows(trained, tmp_path):
     chosen, _, weights, model = trained
     example = torch.from_numpy(trainer.example(chosen, weights, tmp_path))
-    assert example.dtype == torch.float32 and len(example) == 2
+    text = chosen.data.kind == "text"
+    assert example.dtype == (torch.int64 if text else torch.float32) and len(example) == 2
     rows = torch.export.Dim.AUTO
     exported = torch.export.export(model, (example,), dynamic_shapes=[{0: rows}]).module()
     for n in (1, 5):
-        x = torch.randn(n, *example.shape[1:])
+        shape = (n, *example.shape[1:])
+        x = torch.randint(len(model.vocabulary), shape) if text else torch.randn(shape)
         assert torch.equal(exported(x), model(x))
+
+
+def test_a_text_is_encoded_as_the_model_was_trained(tmp_path):
+    (tmp_path / "text.txt").write_text("the quick brown fox " * 40)
+    chosen, trial = CONFIGS["text with gru"], Run(tmp_path).trial()
+    trainer.run(chosen, trial)
+    model = trainer.model(chosen, trainer.weights(chosen, trial), tmp_path)
+    splits = load(chosen.data, tmp_path)
+    assert model.vocabulary == splits.vocabulary
+    assert torch.equal(model.encode("the qui"), torch.from_numpy(splits.train.x[:1]))
+    assert model.encode("a z").tolist() == [[0, splits.vocabulary.index(" "), 0]]
+    assert model(model.encode("the")).shape == (1, 3, len(splits.vocabulary))
 
 
 def test_there_is_a_tensor_for_each_parameter(trained, tmp_path):

@@ -6,8 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from hpo.records import Decision, Report, TrialSpec
 from hpo.train.config import TrainConfig
+from hpo.train.layout import Named
+from hpo.train.models import ModelPart
+from hpo.train.models.base import OnHidden
 from hpo.trainable import Trial
 
 
@@ -36,6 +41,18 @@ EVERYTHING: dict[str, Any] = {
     "loss": {"kind": "cross_entropy", "label_smoothing": 0.1},
     "clipping": {"norm": 0.5, "value": 0.2},
 }
+
+
+def outputs_of(
+    model: ModelPart,
+    params: Named,
+    x: torch.Tensor,
+    on_hidden: OnHidden = lambda h, site: h,
+) -> torch.Tensor:
+    """What a model that keeps no state makes of inputs."""
+    outputs, state = model.apply(params, {}, x, on_hidden, training=True)
+    assert state == {}
+    return outputs
 
 
 class Died(BaseException):

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from hpo.errors import InputError
 from hpo.train.regularizers.base import Regularizer
+from hpo.train.task import Window
 
 Examples = Literal["any", "images", "series"]
 
@@ -37,10 +38,16 @@ class AugmentationPart(Regularizer):
 
         Args:
             name: of the part, for the message.
+            inputs: the shape of one example; of a text a `Window`.
 
         Raises:
             InputError: they cannot.
         """
+        if isinstance(inputs, Window):
+            raise InputError(
+                f"augmentation.{name} is for numbers, got a text",
+                "leave it out; dropout.hidden drops from the characters' embeddings, too",
+            )
         if len(inputs) not in _DIMENSIONS[self.examples]:
             raise InputError(
                 f"augmentation.{name} is for {self.examples}, got examples of shape {inputs}",

@@ -14,6 +14,7 @@ from hpo.train.data.load import Arrays, Splits, fingerprint, load
 from hpo.train.data.npz import Npz
 from hpo.train.data.split import Split
 from hpo.train.data.table import Csv, Parquet
+from hpo.train.data.text import Text
 
 __all__ = [
     "Arrays",
@@ -27,8 +28,9 @@ __all__ = [
     "Sklearn",
     "Split",
     "Splits",
+    "Text",
     "fingerprint",
     "load",
 ]
 
-Data = Annotated[Sklearn | Npz | Csv | Parquet | Idx | Function, Field(discriminator="kind")]
+Data = Annotated[Sklearn | Npz | Csv | Parquet | Idx | Function | Text, Field(discriminator="kind")]

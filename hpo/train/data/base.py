@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
+from hpo.errors import DataError
 from hpo.train.data.scaling import Scaling
-from hpo.train.data.split import Split
+from hpo.train.data.split import Shares, Split
 from hpo.train.settings import Settings
 from hpo.train.task import Task
 
@@ -23,14 +24,17 @@ class Examples:
     """All rows of a data set as they came.
 
     Args:
-        x: numbers [N, features], or images [N, height, width] or [N, channels, height, width].
-        y: classes of any kind [N], or numbers [N] or [N, D].
+        x: numbers [N, features], images [N, height, width] or [N, channels, height, width], series
+            [N, length] or [N, channels, length]; or characters, int64 [N, L].
+        y: classes of any kind [N], or numbers [N] or [N, D]; or the next characters, int64 [N, L].
         task: what the targets are; "auto" leaves it to their type.
         place: where they came from, for messages.
         columns: names of the features, where they have some.
         target: name of the targets.
         constant_columns: whether features that never vary are fine, as border pixels are.
         test: rows beside these that are the test split.
+        series: whether x are series.
+        vocabulary: the characters, each at the place of its number.
     """
 
     x: np.ndarray
@@ -41,17 +45,15 @@ class Examples:
     target: str = "y"
     constant_columns: bool = True
     test: Examples | None = None
+    series: bool = False
+    vocabulary: str = ""
 
 
 class DataPart(Settings):
     """A data set, how it is split, and how its inputs are scaled."""
 
-    split: Split = Field(default_factory=Split, description="shares of validation and test")
-    scaling: Scaling = Field(
-        "zscore",
-        description="of the inputs, fitted on the training split; pca_whitening is for tables, and "
-        "drops directions of less than 1e-12 times the largest variance",
-    )
+    split: Shares
+    scaling: Scaling
 
     @abstractmethod
     def read(self, folder: Path) -> Examples:
@@ -63,6 +65,14 @@ class DataPart(Settings):
         Raises:
             DataError: they cannot be read.
         """
+
+    def num_scored(self, targets: int) -> int | None:
+        """How many of so many numbers to predict are validated and tested; `None`: all.
+
+        Raises:
+            DataError: there are not several of them.
+        """
+        return None
 
     def version(self, folder: Path) -> tuple[int, ...] | None:
         """Differs when the rows do; `None` where only reading can tell.
@@ -76,16 +86,68 @@ class DataPart(Settings):
         return None
 
 
-class UserData(DataPart):
-    """Data of which only its owner knows what the targets are."""
+class RowData(DataPart):
+    """Rows of numbers, in no particular order."""
 
-    task: Task | Literal["auto"] = Field(
+    split: Split = Field(default_factory=Split, description="shares of validation and test")
+    scaling: Scaling = Field(
+        "zscore",
+        description="of the inputs, fitted on the training split; pca_whitening is for tables, and "
+        "drops directions of less than 1e-12 times the largest variance",
+    )
+    targets: Literal["given", "inputs"] = Field(
+        "given",
+        description="what to predict: what is given, or the scaled inputs themselves",
+    )
+
+    @model_validator(mode="after")
+    def _a_code_leaves_something_out(self) -> Self:
+        if self.targets == "inputs" and self.scaling == "pca_whitening":
+            raise ValueError(
+                "targets: inputs needs inputs of which some vary more than others, got scaling "
+                "pca_whitening, after which all vary alike and any code is as good as another; set "
+                "scaling: zscore or minmax"
+            )
+        return self
+
+
+class UserData(RowData):
+    """Data of which only its owner knows what they are."""
+
+    task: Literal["classification", "regression", "auto"] = Field(
         "auto",
         description="what the targets are; auto takes text, booleans and whole numbers of at most "
         "50 different values for classes",
     )
+    scored: Literal["all", "first"] = Field(
+        "all", description="which of several targets are validated and tested; all are trained on"
+    )
+    series: bool = Field(
+        False, description="x is [N, length] or [N, channels, length]: steps, not columns or images"
+    )
+
+    @model_validator(mode="after")
+    def _one_task(self) -> Self:
+        if self.targets == "inputs" and self.task != "auto":
+            raise ValueError(
+                f"targets: inputs has a task of its own, got task {self.task}; leave task out, or "
+                "targets"
+            )
+        return self
+
+    def num_scored(self, targets: int) -> int | None:
+        if self.scored == "all":
+            return None
+        if targets < 2:
+            raise DataError(
+                f"data.scored: first is for several numbers to predict, there are {targets}",
+                "leave it out",
+            )
+        return 1
 
     def known_task(self) -> Task | None:
+        if self.targets == "inputs":
+            return "reconstruction"
         return None if self.task == "auto" else self.task
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from hpo.errors import DataError
-from hpo.train.data.base import DataPart, Examples
+from hpo.train.data.base import Examples, RowData
 from hpo.train.task import Task
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 Name = Literal["digits", "wine", "breast_cancer", "iris", "diabetes"]
 
 
-class Sklearn(DataPart):
+class Sklearn(RowData):
     """A data set that comes with scikit-learn; digits are images of 1 x 8 x 8."""
 
     reference: ClassVar[str] = "https://scikit-learn.org/stable/datasets/toy_dataset.html"
@@ -32,6 +32,8 @@ class Sklearn(DataPart):
         return Examples(x, y, self.known_task(), f"sklearn {self.name}")
 
     def known_task(self) -> Task:
+        if self.targets == "inputs":
+            return "reconstruction"
         return "regression" if self.name == "diabetes" else "classification"
 
 

@@ -23,8 +23,14 @@ def check_examples(examples: Examples) -> None:
     x, y, place = examples.x, examples.y, examples.place
     if x.ndim < 2:
         raise DataError(
-            f"{place}: x must be [N, features] or images, got shape {x.shape}",
+            f"{place}: x must be [N, features], images or series, got shape {x.shape}",
             "for a single feature give x as [N, 1]",
+        )
+    if examples.series and x.ndim > 3:
+        raise DataError(
+            f"{place}: series must be [N, length] or [N, channels, length], got x of shape "
+            f"{x.shape}",
+            "leave data.series out if these are images",
         )
     if x.ndim > 4:
         raise DataError(
@@ -164,7 +170,7 @@ def _check_finite(values: np.ndarray, examples: Examples, target: bool = False) 
     elif examples.columns:
         where = f"column {examples.columns[column]!r}"
     else:
-        where = f"x column {column}" if values.ndim == 2 else f"x at {column} of each flat image"
+        where = f"x column {column}" if values.ndim == 2 else f"x at {column} of each flat example"
     raise DataError(
         f"{examples.place}: values must be finite, got {int(bad.sum())} NaN or infinity in "
         f"{int(rows.any(axis=1).sum())} rows, the first in {where}, row {row} (from 0)",

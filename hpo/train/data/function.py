@@ -58,7 +58,7 @@ class Function(UserData):
                 f"({_describe(pair[0])}, {_describe(pair[1])}): {error}",
                 "x: [N, features] or images, y: [N]",
             ) from error
-        return Examples(x, y, self.task, self.function)
+        return Examples(x, y, self.task, self.function, series=self.series)
 
 
 def _describe(value: object) -> str:

@@ -54,7 +54,9 @@ class Idx(OwnTest):
 
     def _examples(self, folder: Path, x_path: str, y_path: str) -> Examples:
         x, y = (find_file(path, folder) for path in (x_path, y_path))
-        return Examples(read_idx(x), read_idx(y), self.task, str(x), target=str(y))
+        return Examples(
+            read_idx(x), read_idx(y), self.task, str(x), target=str(y), series=self.series
+        )
 
 
 def read_idx(file: Path) -> np.ndarray:

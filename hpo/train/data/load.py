@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hpo.errors import DataError
 from hpo.lazy import lazy
-from hpo.train.data.base import DataPart
+from hpo.train.data.base import DataPart, Examples
 from hpo.train.data.checks import check_numbers, decide_task, encode_classes, join_test
 from hpo.train.data.scaling import Scaler, fit_scaler
-from hpo.train.task import Task
+from hpo.train.task import Task, Window
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,10 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class Arrays:
-    """One split: inputs float64 [N, ...], targets int64 [N] or float64 [N, D]."""
+    """One split: inputs float64 [N, ...], targets int64 [N] or float64 [N, D].
+
+    Of a text, characters int64 [N, L], and those that come next.
+    """
 
     x: np.ndarray
     y: np.ndarray
@@ -37,10 +40,13 @@ class Splits:
     """A data set ready to train on.
 
     Args:
-        inputs: the shape of one scaled example: (features,) or (channels, height, width).
+        inputs: the shape of one scaled example: (features,), (channels, length), (channels, height,
+            width) or a window of a text.
         outputs: classes, or targets per row.
-        scale_inputs, scale_targets: what was done to all x and y; targets are standardised in a
-            regression and left alone in a classification.
+        scale_inputs, scale_targets: what was done to all x and y. Only numbers to predict are
+            standardised; inputs to reconstruct are scaled already, classes and characters are none.
+        num_scored: how many targets of a row are validated and tested; `None`: all.
+        vocabulary: of a text, each character at the place of its number.
     """
 
     task: Task
@@ -50,6 +56,8 @@ class Splits:
     validation: Arrays
     scale_inputs: Scaler
     scale_targets: Scaler
+    num_scored: int | None
+    vocabulary: str
     _test: Arrays
 
     def test(self) -> Arrays:
@@ -111,8 +119,7 @@ class _Raw:
     """A data set that was checked and split.
 
     Args:
-        x: float64 [N, ...].
-        y: as in `Arrays`.
+        x, y: as in `Arrays`, before scaling.
         rows: of the training, validation and test split.
     """
 
@@ -121,20 +128,20 @@ class _Raw:
     y: np.ndarray
     outputs: int
     rows: tuple[np.ndarray, np.ndarray, np.ndarray]
+    vocabulary: str = ""
 
 
 def _read(data: DataPart, folder: Path) -> _Raw:
-    examples, test_rows = join_test(data.read(folder))
-    task = decide_task(examples)
-    x = examples.x.astype(np.float64)
-    x = x[:, None] if x.ndim == 3 else x
-    if task == "classification":
-        y = encode_classes(examples)
-        strata, outputs = y, int(y.max()) + 1
-    else:
-        y = check_numbers(examples)
-        strata, outputs = np.zeros(len(y), dtype=np.int64), y.shape[1]
+    examples, known = data.read(folder), data.known_task()
+    if known == "reconstruction":
+        examples = _inputs_as_targets(examples)
+    examples, test_rows = join_test(examples)
+    task = known or decide_task(examples)
+    x = examples.x if task == "next_character" else _with_channels(examples)
+    y = _targets(task, x, examples)
 
+    classes = task == "classification"
+    strata = y if classes else np.zeros(len(y), np.int64)
     train, validation, test = data.split.indices(strata, test_rows)
     if not (len(train) and len(validation) and len(test)):
         raise DataError(
@@ -142,7 +149,11 @@ def _read(data: DataPart, folder: Path) -> _Raw:
             f"training, {len(validation)} for validation and {len(test)} for test",
             "give more rows, or other shares under data.split",
         )
-    if task == "classification" and len(np.unique(y[train])) < outputs:
+    rows = (train, validation, test)
+    if task == "next_character":
+        return _Raw(task, x, y, len(examples.vocabulary), rows, examples.vocabulary)
+    outputs = int(y.max()) + 1 if classes else y.shape[1]
+    if classes and len(np.unique(y[train])) < outputs:
         or_else = "no test row of them" if test_rows else "smaller shares under data.split"
         lacking = np.unique(examples.y)[np.setdiff1d(y, y[train])[0]]
         raise DataError(
@@ -150,7 +161,27 @@ def _read(data: DataPart, folder: Path) -> _Raw:
             f"it has {len(np.unique(y[train]))} of {outputs} in {len(train)} rows, not {lacking!s}",
             f"give more rows of the rare classes to train on, or {or_else}",
         )
-    return _Raw(task, x, y, outputs, (train, validation, test))
+    return _Raw(task, x, y, outputs, rows)
+
+
+def _inputs_as_targets(examples: Examples) -> Examples:
+    test = None if examples.test is None else _inputs_as_targets(examples.test)
+    return replace(examples, y=examples.x, target="x", test=test)
+
+
+def _with_channels(examples: Examples) -> np.ndarray:
+    """Inputs as float64 [N, features], [N, channels, length] or [N, channels, height, width]."""
+    x = examples.x.astype(np.float64)
+    return x[:, None] if x.ndim == (2 if examples.series else 3) else x
+
+
+def _targets(task: Task, x: np.ndarray, examples: Examples) -> np.ndarray:
+    """As in `Arrays`, before scaling."""
+    if task == "classification":
+        return encode_classes(examples)
+    if task == "regression":
+        return check_numbers(examples)
+    return examples.y if task == "next_character" else x.reshape(len(x), -1)
 
 
 def _scaled(raw: _Raw, data: DataPart, refit: bool) -> Splits:
@@ -159,16 +190,24 @@ def _scaled(raw: _Raw, data: DataPart, refit: bool) -> Splits:
         train = np.sort(np.concatenate([train, validation]))
     scale_x = fit_scaler(raw.x[train], data.scaling)
     # A target in large units would make every learning rate and penalty mean something else.
-    scale_y = fit_scaler(raw.y[train], "none" if raw.task == "classification" else "zscore")
-    y = raw.y if raw.task == "classification" else scale_y(raw.y)
-    splits = [Arrays(scale_x(raw.x[rows]), y[rows]) for rows in (train, validation, test)]
+    scale_y = fit_scaler(raw.y[train], "zscore" if raw.task == "regression" else "none")
+    x = raw.x if raw.task == "next_character" else scale_x(raw.x)
+    if raw.task == "regression":
+        y = scale_y(raw.y)
+    elif raw.task == "reconstruction":
+        y = x.reshape(len(x), -1)
+    else:
+        y = raw.y
+    splits = [Arrays(x[rows], y[rows]) for rows in (train, validation, test)]
     return Splits(
         task=raw.task,
-        inputs=splits[0].x.shape[1:],
+        inputs=Window(x.shape[1], raw.outputs) if raw.vocabulary else x.shape[1:],
         outputs=raw.outputs,
         train=splits[0],
         validation=splits[1],
         scale_inputs=scale_x,
         scale_targets=scale_y,
+        num_scored=data.num_scored(raw.outputs if raw.task == "regression" else 0),
+        vocabulary=raw.vocabulary,
         _test=splits[2],
     )

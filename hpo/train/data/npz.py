@@ -21,8 +21,9 @@ else:
 class Npz(OwnTest):
     """Two arrays of a NumPy .npz file, or four.
 
-    x is [N, features], or images: [N, height, width] or [N, channels, height, width]. Columns that
-    never vary are accepted, since images are often stored flat and have constant borders.
+    x is [N, features], or images: [N, height, width] or [N, channels, height, width]; or, with
+    `series`, [N, length] or [N, channels, length]. Columns that never vary are accepted, since
+    images are often stored flat and have constant borders.
     """
 
     reference: ClassVar[str] = "https://numpy.org/doc/stable/reference/generated/numpy.savez.html"
@@ -62,8 +63,9 @@ class Npz(OwnTest):
     def _examples(
         self, arrays: np.lib.npyio.NpzFile, place: str, x_name: str, y_name: str
     ) -> Examples:
-        x, y = (_array(arrays, name, place) for name in (x_name, y_name))
-        return Examples(x, y, self.task, place, target=y_name)
+        x = _array(arrays, x_name, place)
+        y = x if self.targets == "inputs" else _array(arrays, y_name, place)
+        return Examples(x, y, self.task, place, target=y_name, series=self.series)
 
 
 def _array(arrays: np.lib.npyio.NpzFile, name: str, place: str) -> np.ndarray:

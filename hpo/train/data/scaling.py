@@ -81,7 +81,7 @@ def _whitening(values: np.ndarray) -> Scaler:
     """
     if values.ndim > 2:
         raise DataError(
-            f"data.scaling pca_whitening is for tables, got images of shape {values.shape[1:]}",
+            f"data.scaling pca_whitening is for tables, got examples of shape {values.shape[1:]}",
             "use zscore or minmax, or give x as a table: x.reshape(len(x), -1)",
         )
     if np.ptp(values, axis=0).max() == 0:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,14 +22,19 @@ else:
     pd = lazy("pandas")
 
 
+Name = Annotated[str, Field(min_length=1)]
+
+
 class TableData(UserData):
-    """One row per example and a column for each feature; one column is the target.
+    """One row per example and a column for each feature; one column is the target, or several.
 
     Columns that never vary are refused: in a table they are nearly always a mistake.
     """
 
     path: str = Field(min_length=1, description="the file; relative to the study file's folder")
-    target: str = Field(min_length=1, description="the column to predict")
+    target: Name | Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
+        description="the column to predict, or a list of columns of numbers, the main one first"
+    )
     features: tuple[str, ...] | None = Field(
         None, min_length=1, description="the columns to predict from; default: all others"
     )
@@ -58,30 +63,33 @@ class TableData(UserData):
             ) from error
         table.columns = table.columns.map(str)
         _check_columns(list(table.columns), file)
-        features = self.features or tuple(c for c in table.columns if c != self.target)
-        if self.target in features or len(set(features)) < len(features):
+        targets = (self.target,) if isinstance(self.target, str) else self.target
+        shown = ", ".join(map(repr, targets))
+        features = self.features or tuple(c for c in table.columns if c not in targets)
+        if len({*targets, *features}) < len(targets) + len(features):
             raise DataError(
                 f"{file}: data.features must differ from each other and from the target"
-                f" {self.target!r}, got {', '.join(features)}",
+                f" {shown}, got {', '.join(features)}",
                 "list each column once, and the target not at all",
             )
-        for name in (self.target, *features):
+        for name in (*targets, *features):
             _check_column(name, table, file)
         if not features:
             raise DataError(
-                f"{file}: there must be columns besides the target {self.target!r}",
+                f"{file}: there must be columns besides the target {shown}",
                 "check that the file is the right one",
             )
         for name in features:
             _check_numeric(table[name], file)
         return Examples(
             x=table[list(features)].to_numpy(dtype=np.float64, na_value=np.nan),
-            y=_target(table[self.target], file),
+            y=_targets(table[list(targets)], file),
             task=self.task,
             place=str(file),
             columns=features,
-            target=f"column {self.target!r}",
+            target=f"column {shown}",
             constant_columns=False,
+            series=self.series,
         )
 
 
@@ -156,6 +164,20 @@ def _check_numeric(column: pd.Series, file: Path) -> None:
             f"{file}: columns must be numbers, {column.name!r} has {value!r} in row {row} (from 0)",
             "encode it as numbers in the file, or list the columns to use under data.features",
         )
+
+
+def _targets(table: pd.DataFrame, file: Path) -> np.ndarray:
+    columns = [_target(table[name], file) for name in table.columns]
+    if len(columns) == 1:
+        return columns[0]
+    for name, column in zip(table.columns, columns, strict=True):
+        if column.dtype.kind not in "biuf":
+            raise DataError(
+                f"{file}: several targets must all be numbers, column {name!r} has "
+                f"{column.flat[0]!r}",
+                "predict classes alone, or give them as numbers",
+            )
+    return np.column_stack(columns)
 
 
 def _target(column: pd.Series, file: Path) -> np.ndarray:

@@ -37,8 +37,9 @@ def room(config: TrainConfig, folder: Path, share: float) -> int:
     problem = assemble(config, folder)
     with arithmetic(config.precision):
         one, two = (lane_bytes(problem, lanes) for lanes in (1, 2))
-    free = MARGIN * share * _free(problem.device.type)
-    return max(1, min(MOST[problem.device.type], int(free // max(two - one, 1))))
+    free = MARGIN * _free(problem.device.type, share)
+    lanes = min(MOST[problem.device.type], int(free // max(two - one, 1)))
+    return max(1, lanes // config.repeats)
 
 
 def lane_bytes(problem: Problem, lanes: int) -> int:
@@ -93,10 +94,11 @@ def _allocated(work: Callable[[], None]) -> int:
     return int(counting.total)
 
 
-def _free(device: str) -> int:
-    """Bytes that nobody uses; of the machine's memory a CPU's share."""
+def _free(device: str, share: float) -> int:
+    """Bytes that a worker may take: its share of a GPU, or that of its CPUs of the memory."""
     if device == "cuda":
-        free, _ = torch.cuda.mem_get_info()
-        return int(free)
+        free, total = torch.cuda.mem_get_info()
+        cached = torch.cuda.memory_reserved() - torch.cuda.memory_allocated()
+        return int(min(free + cached, share * total - torch.cuda.memory_allocated()))
     pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return pages * torch.get_num_threads() // (os.cpu_count() or 1)

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from hpo.errors import HpoError
 from hpo.lazy import lazy
 from hpo.records import Decision
+from hpo.train.config import TrainConfig
+from hpo.train.drivers.lane import Lane
 from hpo.train.drivers.passes import Eager, Graphed
+from hpo.train.drivers.seeds import Seeds
 from hpo.train.drivers.stack import CHUNK, Epoch, Program, Stack, join, pile
-from hpo.train.epochs import Epochs
 from hpo.train.evaluation import as_metrics
 from hpo.train.lanes import knobs
-from hpo.train.noise import step_keys
 from hpo.train.order import orders
 from hpo.train.precision import arithmetic
 from hpo.train.problem import Problem, alike, assemble
-from hpo.train.progress import Kept, Progress, TrialFiles
-from hpo.train.timetable import Timetable
-from hpo.trainable import Member, Pack, Progressed, Trial
+from hpo.trainable import Member, Pack, Progressed, Trial, TrialStopped
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +26,10 @@ else:
     torch = lazy("torch")
 
 REFILL = 4
-"""Trials are asked for when one of so many lanes is free: asking for each alone costs more."""
+"""Trials are asked for once a quarter of the lanes is free: asking for each alone costs more."""
+
+WAITS = 0
+"""In place of a batch size: of lanes that wait for others of their trial."""
 
 
 def run_many(pack: Pack) -> None:
@@ -35,94 +37,55 @@ def run_many(pack: Pack) -> None:
 
     After every epoch each member reports. One that is done, pruned or stopped leaves the stack;
     that its numbers are no longer finite harms no other. Each is saved as if it trained alone, and
-    goes on alone or in another pack just as well.
+    goes on alone or in another pack just as well. A member with several seeds has as many lanes,
+    and reports their means.
     """
     (config, trial), *_ = pack.members
     problem = assemble(config, trial.folder, trial.refit)
     with arithmetic(problem.config.precision):
         training = Training(problem, pack)
         training.join(pack.members)
-        while training.lanes:
+        while training.trials:
             training.epoch()
-            free = pack.width - len(training.lanes)
+            free = pack.width - len(training.trials)
             if free and free >= pack.width // REFILL:
                 training.join(pack.more(free))
 
 
-class Lane:
-    """One trial in a stack: all of it that is not a tensor.
+def run_repeats(config: TrainConfig, trial: Trial) -> Mapping[str, float]:
+    """Trains one trial with all of its seeds together; see `drivers.single.run`."""
+    pack = _Alone(config, trial)
+    run_many(pack)
+    if trial.stopped is not None:
+        raise TrialStopped(trial.stopped)
+    assert pack.result is not None
+    return pack.result
 
-    Args:
-        problem: the trial's own.
-    """
 
-    def __init__(self, problem: Problem, trial: Trial) -> None:
-        self.problem = problem
-        self.trial = trial
-        self.files = TrialFiles(trial.checkpoint_dir, problem, trial.seed)
-        self.epoch = 0
-        self.metrics: Mapping[str, float] = {}
-        self._kept_epoch = 0
-        self._kept_metrics: Mapping[str, float] = {}
-        self._saved = time.monotonic()
-        self._timetable = Timetable.of(problem.config, len(problem.splits.train))
-        self._epochs = Epochs(problem, self._timetable)
-        self._keys = step_keys(trial.seed, torch.arange(len(self._timetable.rates)))
+class _Alone(Pack):
+    """A pack of one trial, which reports for itself."""
 
-    @property
-    def done(self) -> bool:
-        return self._epochs.are_over(self.epoch, self._kept_epoch)
+    def __init__(self, config: TrainConfig, trial: Trial) -> None:
+        self.members = [Member(config, trial)]
+        self.width = 1
+        self.result: Mapping[str, float] | None = None
 
-    @property
-    def batch_size(self) -> int:
-        """Of the epoch that comes next."""
-        return self._timetable.batch_sizes[self.epoch]
+    def report(self, progressed: Sequence[Progressed]) -> list[Decision]:
+        ((trial, metrics, step),) = progressed
+        try:
+            trial.report(metrics, step)
+        except TrialStopped as stopped:
+            return [stopped.decision]
+        return [Decision.GO_ON]
 
-    @property
-    def steps(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Number, learning rate and key of the noise of each step in that epoch, all [S]."""
-        steps = self._timetable.steps(self.epoch)
-        numbers = torch.arange(steps.start, steps.stop)
-        return numbers, self._timetable.rates[steps], self._keys[steps]
+    def end(self, trial: Trial, result: Mapping[str, float] | None = None) -> None:
+        self.result = result
 
-    @property
-    def is_due(self) -> bool:
-        """Whether it is time to save it."""
-        return time.monotonic() - self._saved >= self.problem.config.checkpoint_seconds
+    def fail(self, trial: Trial, error: Exception) -> None:
+        raise error
 
-    def resume(self, progress: Progress) -> None:
-        """Takes it to where it stood when it was saved."""
-        assert progress.kept is not None
-        self.epoch, self.metrics = progress.epoch, progress.metrics
-        self._kept_epoch, self._kept_metrics = progress.kept.epoch, progress.kept.metrics
-
-    def reached(self, metrics: Mapping[str, float]) -> bool:
-        """Notes what one more epoch led to; whether its weights are those to keep."""
-        self.epoch, self.metrics = self.epoch + 1, metrics
-        kept = self._kept_epoch, self._kept_metrics
-        keep = self._epochs.keeps(self.epoch, metrics, *kept)
-        if keep:
-            self._kept_epoch, self._kept_metrics = self.epoch, metrics
-        return keep
-
-    def save(self, own: Stack) -> None:
-        self.files.save(self._progress(own))
-        self._saved = time.monotonic()
-
-    def finish(self, own: Stack) -> dict[str, float]:
-        """Leaves the kept weights; the trial's result."""
-        progress = self._progress(own)
-        self.files.finish(progress)
-        return progress.result()
-
-    def _progress(self, own: Stack) -> Progress:
-        """Where it stands, as a trial alone has it.
-
-        Args:
-            own: its tensors, without the axis of lanes.
-        """
-        kept = Kept(own.kept, own.kept_state, self._kept_epoch, self._kept_metrics)
-        return Progress(self.epoch, own.params, own.state, self.metrics, kept)
+    def more(self, room: int) -> Sequence[Member]:
+        return []
 
 
 class Training:
@@ -134,7 +97,7 @@ class Training:
     """
 
     def __init__(self, problem: Problem, pack: Pack) -> None:
-        self.lanes: list[Lane] = []
+        self.trials: list[Seeds] = []
         self._pack = pack
         self._problem = problem
         self._program = Program(problem)
@@ -144,54 +107,58 @@ class Training:
         self._passes = (Graphed if graphed else Eager)(self._program, train, validation)
         self._rows = torch.arange(len(train.x), device=problem.device)
         self._like = torch.empty(0, dtype=problem.dtype, device=problem.device)
+        self._lanes: list[Lane] = []  # in the order of the stack
         self._stack: Stack | None = None
 
     def join(self, members: Sequence[Member]) -> None:
         """Puts trials on the stack, each where its checkpoint stands."""
-        resumed = []
+        joined, stacks = [], [self._stack] if self._stack is not None else []
         for config, trial in members:
-            lane = Lane(alike(config, self._problem), trial)
-            if finished := lane.files.finished():
-                epoch, metrics, result = finished
-                self._pack.report([Progressed(trial, metrics, epoch)])
-                self._pack.end(trial, result)
+            try:
+                seeds = Seeds(alike(config, self._problem), trial)
+                opened = [(lane, self.open(lane)) for lane in seeds.lanes]
+            except HpoError as error:  # a checkpoint that is damaged, or of another config
+                self._pack.fail(trial, error)
                 continue
-            own = pile([self._open(lane)])
-            self._stack = own if self._stack is None else join([self._stack, own])
-            self.lanes.append(lane)
-            if lane.epoch > 0:
-                resumed.append(lane)
-        if resumed:
-            self._report(resumed)
+            joined.append(seeds)
+            for lane, own in opened:
+                if own is not None:
+                    stacks.append(pile([own]))
+                    self._lanes.append(lane)
+        self._stack = join(stacks) if stacks else None
+        self.trials += joined
+        self._report([trial for trial in joined if trial.epoch > 0 and trial.is_even])
 
     def epoch(self) -> None:
         """Every trial trains for an epoch, reports, and leaves if that was its last one."""
+        at_work = {lane for trial in self.trials for lane in trial.behind}
         sizes: dict[int, list[int]] = {}
-        for k, lane in enumerate(self.lanes):
-            sizes.setdefault(lane.batch_size, []).append(k)
+        for k, lane in enumerate(self._lanes):
+            sizes.setdefault(lane.batch_size if lane in at_work else WAITS, []).append(k)
         assert self._stack is not None
         stacks, lanes = [], []
         for size, group in sizes.items():
-            own = [self.lanes[k] for k in group]
-            if len(sizes) == 1:
-                stacks.append(self._pass(own, self._stack, size))
-            else:  # what comes back may be overwritten by the next pass
-                stacks.append(self._pass(own, self._stack.select(group), size).copy())
+            own = [self._lanes[k] for k in group]
+            stack = self._stack if len(sizes) == 1 else self._stack.select(group)
+            if size != WAITS:
+                stack = self._pass(own, stack, size)
+            # What comes back may be overwritten by the next pass.
+            stacks.append(stack if len(sizes) == 1 else stack.copy())
             lanes += own
-        self.lanes, self._stack = lanes, join(stacks)
-        if due := [lane for lane in self.lanes if lane.is_due]:
-            self._save(due)
-        self._report(self.lanes)
+        self._lanes, self._stack = lanes, join(stacks)
+        self._save([lane for trial in self.trials if trial.is_due() for lane in trial.training])
+        self._report([trial for trial in self.trials if trial.is_even])
 
-    def _open(self, lane: Lane) -> Stack:
-        """A trial's tensors, without the axis of lanes."""
+    def open(self, lane: Lane) -> Stack | None:
+        """A lane's tensors, without the axis of lanes; `None` if it has ended before."""
         config, problem = lane.problem.config, lane.problem
         values = {path: self._like.new_tensor(value) for path, value in knobs(config).items()}
-        progress = lane.files.resume()
+        progress = lane.resume()
+        if lane.result is not None:
+            return None
         if progress is None:
-            return self._program.start(problem.initial_params(lane.trial.seed), values)
+            return self._program.start(problem.initial_params(lane.seed), values)
         assert progress.kept is not None
-        lane.resume(progress)
         kept = progress.kept
         return Stack(progress.params, progress.state, kept.params, kept.state, values)
 
@@ -201,9 +168,7 @@ class Training:
             torch.stack(column).to(self._like.device)
             for column in zip(*(lane.steps for lane in lanes), strict=True)
         )
-        order = orders(
-            [lane.trial.seed for lane in lanes], [lane.epoch for lane in lanes], self._rows
-        )
+        order = orders([lane.seed for lane in lanes], [lane.epoch for lane in lanes], self._rows)
         epoch = Epoch(order, t.to(self._like.dtype), rates.to(self._like.dtype), keys, batch_size)
         stack, losses = self._passes.epoch(stack, epoch)
         shown, totals = self._passes.evaluate(stack, CHUNK * batch_size)
@@ -224,24 +189,41 @@ class Training:
             },
         )
 
-    def _report(self, lanes: Sequence[Lane]) -> None:
+    def _report(self, trials: Sequence[Seeds]) -> None:
         """Hands in where trials stand; those that are to end leave the stack."""
-        assert self._stack is not None
+        if not trials:
+            return
         decisions = self._pack.report(
-            [Progressed(lane.trial, lane.metrics, lane.epoch) for lane in lanes]
+            [Progressed(trial.trial, trial.metrics, trial.epoch) for trial in trials]
         )
-        told = list(zip(lanes, decisions, strict=True))
-        self._save([lane for lane, decision in told if decision is Decision.PAUSE])
-        ended = {lane for lane, decision in told if decision is not Decision.GO_ON}
-        done = [lane for lane in lanes if lane.done and lane not in ended]
-        for lane, own in self._own(done):
-            self._pack.end(lane.trial, lane.finish(own))
-        for lane in ended:
-            self._pack.end(lane.trial)
-        left = [k for k, lane in enumerate(self.lanes) if lane not in ended and lane not in done]
-        if len(left) < len(self.lanes):
-            self.lanes = [self.lanes[k] for k in left]
-            self._stack = self._stack.select(left) if left else None
+        told = list(zip(trials, decisions, strict=True))
+        ended = [trial for trial, decision in told if decision is not Decision.GO_ON]
+        paused = [trial for trial, decision in told if decision is Decision.PAUSE]
+        self._save([lane for trial in paused for lane in trial.lanes if lane in self._lanes])
+        stopped = [lane for trial in ended for lane in trial.lanes]
+        told_of = [lane for trial in trials for lane in trial.training]
+        over = [lane for lane in told_of if lane.is_over and lane not in stopped]
+        for lane, own in self._own(over):
+            lane.finish(own)
+        self._keep([k for k in self._lanes if k not in over and k not in stopped])
+        for trial, decision in told:
+            if decision is not Decision.GO_ON:
+                self._end(trial, None)
+            elif trial.result is not None:
+                self._end(trial, trial.result)
+
+    def _end(self, trial: Seeds, result: Mapping[str, float] | None) -> None:
+        self.trials.remove(trial)
+        self._pack.end(trial.trial, result)
+
+    def _keep(self, lanes: Sequence[Lane]) -> None:
+        """Takes all others off the stack."""
+        if len(lanes) == len(self._lanes):
+            return
+        assert self._stack is not None
+        left = [k for k, lane in enumerate(self._lanes) if lane in lanes]
+        self._lanes = [self._lanes[k] for k in left]
+        self._stack = self._stack.select(left) if left else None
 
     def _save(self, lanes: Sequence[Lane]) -> None:
         for lane, own in self._own(lanes):
@@ -252,7 +234,7 @@ class Training:
         if not lanes:
             return
         assert self._stack is not None
-        index = {lane: k for k, lane in enumerate(self.lanes)}
+        index = {lane: k for k, lane in enumerate(self._lanes)}
         here = self._stack.select([index[lane] for lane in lanes]).to("cpu")
         for k, lane in enumerate(lanes):
             yield lane, here.lane(k)

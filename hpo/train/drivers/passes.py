@@ -110,11 +110,10 @@ class Graphed(Passes):
         self._recorded: _Recorded | None = None
 
     def epoch(self, stack: Stack, epoch: Epoch) -> tuple[Stack, torch.Tensor]:
-        recorded = self._recorded
-        if recorded is None or not recorded.fits(stack, epoch):
+        if self._recorded is None or not self._recorded.fits(epoch):
             self._recorded = None  # its memory first
-            recorded = self._recorded = _Recorded(self, stack, epoch)
-        return recorded.run(stack, epoch)
+            self._recorded = _Recorded(self, stack, epoch)
+        return self._recorded.run(stack, epoch)
 
     def evaluate(self, stack: Stack, chunk: int) -> tuple[torch.Tensor, torch.Tensor | None]:
         assert self._recorded is not None, "an epoch comes first"
@@ -138,7 +137,7 @@ class _Recorded:
         self._shown: torch.Tensor | None = None
         self._totals: torch.Tensor | None = None
 
-    def fits(self, stack: Stack, epoch: Epoch) -> bool:
+    def fits(self, epoch: Epoch) -> bool:
         return (
             epoch.order.shape == self._epoch.order.shape
             and epoch.batch_size == self._epoch.batch_size

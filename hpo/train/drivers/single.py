@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hpo.lazy import lazy
 from hpo.records import Decision
 from hpo.train.config import TrainConfig
+from hpo.train.drivers.seeds import combined, seeds_of
 from hpo.train.epochs import Epochs
 from hpo.train.evaluation import evaluate
 from hpo.train.lanes import bind, knobs
@@ -68,12 +69,17 @@ def run(config: TrainConfig, trial: Trial) -> dict[str, float]:
 
 
 def test(config: TrainConfig, trial: Trial) -> dict[str, float]:
-    """`test_loss` and `test_error` or `test_rmse` of the weights that a trial has left."""
+    """`test_loss` and `test_error` or `test_rmse` of the weights that a trial has left.
+
+    Of several seeds the means, with standard errors.
+    """
     problem = assemble(config, trial.folder, trial.refit)
-    params, state = TrialFiles(trial.checkpoint_dir, problem, trial.seed).model()
+    rows, metrics = problem.rows(problem.splits.test()), []
     with arithmetic(config.precision):
-        metrics = evaluate(problem, params, state, problem.rows(problem.splits.test()))
-    return {f"test_{name}": value for name, value in metrics.items()}
+        for seed, folder in seeds_of(problem.config, trial):
+            params, state = TrialFiles(folder, problem, seed).model()
+            metrics.append(evaluate(problem, params, state, rows))
+    return {f"test_{name}": value for name, value in combined(metrics).items()}
 
 
 def value_and_grad(

@@ -59,9 +59,12 @@ class Stack(NamedTuple):
         return _each(lambda tensors: tensors[0].clone(), [self])
 
     def trained(self) -> list[torch.Tensor]:
-        """What a step reads or writes, in one order for all stacks of a fusion key."""
-        state = [tensor for own in self.state.values() for tensor in own.values()]
-        return [self.params, *state, *self.values.values()]
+        """What a step reads or writes, in one order for all stacks of a fusion key.
+
+        The order of names is no such order: in a file they are sorted.
+        """
+        state = [own[name] for _, own in sorted(self.state.items()) for name in sorted(own)]
+        return [self.params, *state, *(self.values[path] for path in sorted(self.values))]
 
 
 def pile(trials: Sequence[Stack]) -> Stack:

@@ -51,7 +51,7 @@ class InitializerPart(Settings):
 
 
 class Distribution(InitializerPart):
-    """Draws each weight from a distribution; biases start at 0.
+    """Draws each weight from a distribution, but for what a model knows better; biases start at 0.
 
     A setting that would make all weights 0 is refused.
     """
@@ -74,12 +74,17 @@ class Distribution(InitializerPart):
     def initial(
         self, model: ModelPart, layout: Layout, generator: torch.Generator, folder: Path
     ) -> dict[str, torch.Tensor]:
-        drawn = {
-            name: self.sample(shape, generator)
-            if layout.is_weight(name)
-            else torch.zeros(shape, dtype=torch.float64)
-            for name, shape in layout.shapes.items()
-        }
+        drawn = {}
+        for name, shape in layout.shapes.items():
+            known = model.initial(name, shape)
+            if known is not None:
+                drawn[name] = known
+            elif layout.is_weight(name):
+                count = model.stacked(name)
+                one = (shape[0] // count, *shape[1:])
+                drawn[name] = torch.cat([self.sample(one, generator) for _ in range(count)])
+            else:
+                drawn[name] = torch.zeros(shape, dtype=torch.float64)
         return dict(model.init_params(drawn))
 
 

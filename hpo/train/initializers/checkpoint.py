@@ -40,7 +40,9 @@ class Checkpoint(InitializerPart):
         None, pattern=r"^[0-9a-f]{64}$", description="of the file, which then must not change"
     )
     head: Literal["keep", "random"] = Field(
-        "keep", description="the last layer: as in the file, or drawn anew for other targets"
+        "keep",
+        description="the last layer, of multitask all heads: as in the file, or drawn anew for "
+        "other targets",
     )
     otherwise: Annotated[Drawn, Field(discriminator="kind")] = Field(
         default_factory=Kaiming, description="how a random head is drawn"
@@ -70,9 +72,16 @@ class Checkpoint(InitializerPart):
             if name.startswith(checkpoint.SCALINGS) or name in state:
                 del found[name]
         if self.head == "random":
+            head = f"{model.head(layout)}."
             for each in (found, expected):
-                for name in [name for name in each if name.rpartition(".")[0] == layout.head]:
+                for name in [name for name in each if name.startswith(head)]:
                     del each[name]
+            if not 0 < len(expected) < len(layout.shapes):
+                raise InputError(
+                    "initialization.head random needs a last layer with others before it, the "
+                    f"model has {', '.join(layout.shapes)}",
+                    "set initialization.head: keep, or leave initialization out",
+                )
         if faults := list(_faults({name: tuple(t.shape) for name, t in found.items()}, expected)):
             raise InputError(
                 f"{file} does not fit the model: {'; '.join(faults)}",

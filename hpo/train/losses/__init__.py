@@ -9,7 +9,7 @@ from pydantic import Field
 from hpo.train.losses.base import LossPart
 from hpo.train.losses.cross_entropy import CrossEntropy
 from hpo.train.losses.mse import Mse
-from hpo.train.task import Task
+from hpo.train.task import LIKE, Task
 
 __all__ = ["CrossEntropy", "Loss", "LossPart", "Mse", "default_loss"]
 
@@ -17,4 +17,4 @@ Loss = Annotated[CrossEntropy | Mse, Field(discriminator="kind")]
 
 
 def default_loss(task: Task) -> LossPart:
-    return CrossEntropy() if task == "classification" else Mse()
+    return CrossEntropy() if LIKE[task] == "classification" else Mse()

@@ -45,7 +45,10 @@ def smoothed_cross_entropy(
 
 
 class CrossEntropy(LossPart):
-    """Softmax cross-entropy; label smoothing is for training alone, evaluation has none."""
+    """Softmax cross-entropy; label smoothing is for training alone, evaluation has none.
+
+    Of a text it is the mean over all positions, in nats per character.
+    """
 
     reference: ClassVar[str] = "Szegedy et al. 2016, arXiv:1512.00567 (label smoothing)"
     task: ClassVar[Task] = "classification"
@@ -57,8 +60,15 @@ class CrossEntropy(LossPart):
 
     def training(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         if self.in_play("label_smoothing"):
-            return smoothed_cross_entropy(outputs, targets, self.label_smoothing)
+            return smoothed_cross_entropy(*_flat(outputs, targets), self.label_smoothing)
         return self.evaluation(outputs, targets)
 
     def evaluation(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        return cross_entropy(F.log_softmax(outputs, dim=1), targets)
+        logits, flat = _flat(outputs, targets)
+        return cross_entropy(F.log_softmax(logits, dim=1), flat)
+
+
+def _flat(outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Every position of a window as a row of its own."""
+    last = outputs.ndim - 2
+    return outputs.flatten(0, last), targets.flatten(0, last)

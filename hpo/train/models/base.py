@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field
 
 from hpo.errors import InputError
 from hpo.lazy import lazy
-from hpo.train.layout import Named
-from hpo.train.normalizations import ModelState, NoNormalization, Normalization
+from hpo.train.layout import Layout, Named
+from hpo.train.normalizations import BatchNorm, ModelState, NoNormalization, Normalization
 from hpo.train.settings import Settings
+from hpo.train.task import Task
 
 if TYPE_CHECKING:
     import torch
@@ -33,31 +35,71 @@ def activation(name: Activation) -> Callable[[torch.Tensor], torch.Tensor]:
 
 class ModelPart(Settings):
     """The architecture. A layer's parameters are `<layer>.weight` and `<layer>.bias`, or those of
-    its normalization."""
+    its normalization.
 
-    normalization: Normalization = Field(
-        default_factory=NoNormalization, description="of activations or weights, in hidden layers"
-    )
+    Attributes:
+        tasks: what it can learn.
+        exempt: names of weights that penalties leave alone; vectors are always left alone.
+        trusted: whether it is known to come to the same for many trials at once.
+    """
+
+    tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
+    exempt: ClassVar[frozenset[str]] = frozenset()
+    trusted: ClassVar[bool] = True
+
+    def bound(self, folder: Path, inputs: tuple[int, ...], outputs: int) -> Self:
+        """The model for these examples; what is not known from the settings is found out here.
+
+        Args:
+            folder: where code of the user is looked up first.
+
+        Raises:
+            InputError: it cannot be built.
+        """
+        return self
 
     @abstractmethod
     def shapes(self, inputs: tuple[int, ...], outputs: int) -> dict[str, tuple[int, ...]]:
         """Shapes of all parameters by name, in the order of the forward pass.
 
         Args:
-            inputs: the shape of one example, without the batch.
-            outputs: how many numbers the model returns for it.
+            inputs: the shape of one example, without the batch; of a text a `Window`.
+            outputs: how many numbers the model returns for it, or for each character of it.
 
         Raises:
             InputError: examples of this shape do not fit the model.
         """
 
+    def initial(self, name: str, shape: tuple[int, ...]) -> torch.Tensor | None:
+        """The first values of a parameter where the model knows them, float64 on the CPU.
+
+        `None` leaves a weight to the initializer, and a vector at 0.
+        """
+        return None
+
+    def stacked(self, name: str) -> int:
+        """How many weights a parameter has one above the other, each to be drawn on its own."""
+        return 1
+
     def init_params(self, params: Named) -> Named:
-        """The first parameters, given drawn weights and zeros for all else."""
-        return self.normalization.init_params(params)
+        """The first parameters, given what was drawn or `initial` knows, and zeros for the rest."""
+        return params
 
     def init_state(self, params: Named) -> ModelState:
         """What the model keeps from step to step and is not trained, before the first step."""
-        return self.normalization.init_state(params)
+        return {}
+
+    def mixes_rows(self) -> bool:
+        """Whether what training makes of a row depends on the other rows of its batch."""
+        return False
+
+    def positions(self, inputs: tuple[int, ...]) -> int:
+        """How many positions of an example it has activations of, each like those of one row."""
+        return 1
+
+    def head(self, layout: Layout) -> str:
+        """What names of the parameters begin with that are of no use for other targets."""
+        return layout.last_layer
 
     @abstractmethod
     def apply(
@@ -65,11 +107,29 @@ class ModelPart(Settings):
     ) -> tuple[torch.Tensor, ModelState]:
         """The outputs [B, outputs] for inputs [B, ...], and the state after them.
 
-        Evaluation leaves the state as it is.
+        Of a text, int64 [B, L], there are outputs at each position, [B, L, outputs]. Evaluation
+        leaves the state as it is.
 
         Args:
             state: as `init_state` or the training step before returned it.
         """
+
+
+class NormalizedModel(ModelPart):
+    """A model whose hidden layers may be normalised."""
+
+    normalization: Normalization = Field(
+        default_factory=NoNormalization, description="of activations or weights, in hidden layers"
+    )
+
+    def init_params(self, params: Named) -> Named:
+        return self.normalization.init_params(params)
+
+    def init_state(self, params: Named) -> ModelState:
+        return self.normalization.init_state(params)
+
+    def mixes_rows(self) -> bool:
+        return isinstance(self.normalization, BatchNorm)
 
 
 def image_shape(kind: str, inputs: tuple[int, ...], halvings: int) -> tuple[int, int, int]:

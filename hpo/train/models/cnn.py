@@ -6,7 +6,13 @@ from pydantic import Field
 
 from hpo.lazy import lazy
 from hpo.train.layout import Named
-from hpo.train.models.base import Activation, ModelPart, OnHidden, activation, image_shape
+from hpo.train.models.base import (
+    Activation,
+    NormalizedModel,
+    OnHidden,
+    activation,
+    image_shape,
+)
 from hpo.train.normalizations import ModelState
 
 if TYPE_CHECKING:
@@ -16,7 +22,7 @@ else:
     F = lazy("torch.nn.functional")
 
 
-class Cnn(ModelPart):
+class Cnn(NormalizedModel):
     """Stages of 3x3 convolution, activation and 2x2 max-pooling; then one dense layer."""
 
     reference: ClassVar[str] = "LeCun et al. 1998; 3x3 stages: Simonyan & Zisserman 2015"

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from hpo.lazy import lazy
 from hpo.train.layout import Named
-from hpo.train.models.base import Activation, ModelPart, OnHidden, activation
+from hpo.train.models.base import Activation, NormalizedModel, OnHidden, activation
 from hpo.train.normalizations import DenseNormalization, ModelState, NoNormalization
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ else:
     F = lazy("torch.nn.functional")
 
 
-class Mlp(ModelPart):
+class Mlp(NormalizedModel):
     """Dense layers; images are flattened. Without widths it is a linear model."""
 
     reference: ClassVar[str] = "Rumelhart et al. 1986"

@@ -7,7 +7,13 @@ from pydantic import Field
 
 from hpo.lazy import lazy
 from hpo.train.layout import Named
-from hpo.train.models.base import Activation, ModelPart, OnHidden, activation, image_shape
+from hpo.train.models.base import (
+    Activation,
+    NormalizedModel,
+    OnHidden,
+    activation,
+    image_shape,
+)
 from hpo.train.normalizations import ModelState
 
 if TYPE_CHECKING:
@@ -17,7 +23,7 @@ else:
     F = lazy("torch.nn.functional")
 
 
-class ResNet(ModelPart):
+class ResNet(NormalizedModel):
     """Residual stages, each of which but the first halves the image; then one dense layer.
 
     A block is h <- skip(h) + conv(a(conv(a(h)))), a being normalization and activation. skip is the

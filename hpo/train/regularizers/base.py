@@ -33,7 +33,8 @@ class Context:
         lr: the learning rate of this step, [].
         noise: the step's randomness, the same however often a hook asks for it.
         layout: names and shapes of the parameter vector.
-        weights: 1 at weights and 0 at biases, gains and all else that penalties leave alone, [P].
+        weights: 1 at weights and 0 at biases, gains, embeddings and all else that penalties leave
+            alone, [P].
     """
 
     t: torch.Tensor
@@ -64,8 +65,8 @@ class Regularizer(Settings):
 
         Args:
             x: inputs, [B, ...].
-            y: targets: classes, int64 [B], or numbers [B, D]; after a part that mixes rows,
-                probabilities of the classes [B, K] in their place.
+            y: targets: classes, int64 [B], of a text [B, L]; or numbers [B, D]; after a part that
+                mixes rows, probabilities of the classes [B, K] in place of classes.
         """
         return x, y
 
@@ -89,7 +90,7 @@ class Regularizer(Settings):
 
         Args:
             h: after the activation function, [B, ...].
-            site: the layer's name.
+            site: the layer's name; `embedding` of characters.
         """
         return h
 
