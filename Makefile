@@ -30,6 +30,7 @@ lint: install
 bench: install
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/step.py
+	$(BIN)/python benchmarks/fused.py
 	$(BIN)/python benchmarks/validate.py
 	$(BIN)/python benchmarks/submit.py
 	$(BIN)/python benchmarks/growth.py
