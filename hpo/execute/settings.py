@@ -46,10 +46,7 @@ class ResourceSettings(Settings):
         try:
             return check(value)
         except ValidationError:
-            raise ValueError(
-                f"pack must be off, auto or a whole number from 1 to 65536, got {value!r}; give "
-                "one of these"
-            ) from None
+            raise ValueError("pack must be off, auto or a whole number from 1 to 65536") from None
 
     @property
     def heartbeat_seconds(self) -> float:
