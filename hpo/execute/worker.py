@@ -28,7 +28,7 @@ def work(setup: Setup, trainable: Trainable, channel: Channel, worker: str) -> N
         while spec := channel.next_trial(worker):
             held[spec.number] = spec
             try:
-                with _output(setup, spec, channel):
+                with _output(setup, spec, held, channel):
                     together.run(spec)
             except StoreLost as lost:
                 held.clear()
@@ -95,10 +95,21 @@ def _memory(
         yield
 
 
-def _output(setup: Setup, spec: TrialSpec, channel: Channel) -> AbstractContextManager[None]:
-    """Has what the trial, or a pack that it is the first of, prints kept in its folder."""
+def _output(
+    setup: Setup, spec: TrialSpec, held: Mapping[int, TrialSpec], channel: Channel
+) -> AbstractContextManager[None]:
+    """Has what the trial, or a pack that it is the first of, prints kept in its folder.
+
+    What is sent there from another node counts only for a trial that has not ended: in a pack, for
+    whichever is still at work.
+    """
+
+    def send(said: bytes) -> None:
+        speaker = next(iter(list(held.values())), spec)
+        channel.said(speaker.number, speaker.lease, said)
+
     if not setup.capture:
         return nullcontext()
     if setup.sees_study:
         return output.to_file(setup.study.output(spec.number))
-    return output.sent(lambda said: channel.said(spec.number, spec.lease, said))
+    return output.sent(send)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
 from hpo.train.settings import per_lane
+
+if TYPE_CHECKING:
+    import torch
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -16,6 +19,11 @@ Model = TypeVar("Model", bound=BaseModel)
 def knobs(config: BaseModel) -> dict[str, float]:
     """Per-lane values by dotted path, without those at their neutral value."""
     return dict(_knobs(config, ""))
+
+
+def tensors(config: BaseModel, like: torch.Tensor) -> dict[str, torch.Tensor]:
+    """Per-lane values by dotted path, each [], on the device and in the precision of `like`."""
+    return {path: like.new_tensor(value) for path, value in knobs(config).items()}
 
 
 def fusion_key(config: BaseModel) -> str:

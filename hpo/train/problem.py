@@ -50,6 +50,11 @@ class Problem:
     folder: Path
     refit: int | None = None
 
+    @property
+    def like(self) -> torch.Tensor:
+        """An empty tensor of the device and precision to work in."""
+        return torch.empty(0, dtype=self.dtype, device=self.device)
+
     def rows(self, arrays: Arrays) -> Rows:
         """A split on the device, numbers in the config's precision."""
         x, y = (torch.from_numpy(array).to(self.device) for array in (arrays.x, arrays.y))

@@ -120,9 +120,39 @@ def assert_equal_alone(tmp_path: Path, cases: list[TrainConfig]) -> None:
     assert (shown[0] - shown[1]).abs().max() > 1e-3, "the lanes do not differ"
 
 
-@pytest.mark.parametrize("part", PARTS)
+# Parts of families of which the pairs below have some.
+MORE: dict[str, dict[str, Any]] = {
+    **{
+        kind: {"optimizer": {"kind": kind}, "batch_lr": {"batch_size": 9, "base_lr": rate}}
+        for kind, rate in (
+            ("adagrad", 0.5),
+            ("rmsprop", 0.05),
+            ("adadelta", 20.0),
+            ("adam", 0.1),
+            ("sgdw", 0.5),
+            ("lion", 0.05),
+        )
+    },
+    **{
+        kind: {"schedule": {"kind": kind}}
+        for kind in (
+            "inverse_time",
+            "exponential",
+            "natural_exponential",
+            "linear",
+            "triangular",
+            "warm_restarts",
+            "piecewise",
+        )
+    },
+    "time_shift": {"augmentation": {"time_shift": {"share": 0.3}}},
+    "scaling": {"augmentation": {"scaling": {"sd": 0.2}}},
+}
+
+
+@pytest.mark.parametrize("part", [*PARTS, *MORE])
 def test_a_lane_equals_the_same_trial_alone(tmp_path: Path, part: str) -> None:
-    assert_equal_alone(tmp_path, lanes_of(PARTS[part]))
+    assert_equal_alone(tmp_path, lanes_of({**PARTS, **MORE}[part]))
 
 
 def merged(*parts: dict[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hpo.lazy import lazy
 from hpo.train.config import TrainConfig
 from hpo.train.drivers.stack import CHUNK, Program, pile
-from hpo.train.lanes import knobs
+from hpo.train.lanes import tensors
 from hpo.train.noise import step_keys
 from hpo.train.precision import arithmetic
 from hpo.train.problem import Problem, assemble
@@ -45,8 +45,8 @@ def room(config: TrainConfig, folder: Path, share: float) -> int:
 def lane_bytes(problem: Problem, lanes: int) -> int:
     """Memory that a training step and an evaluation of so many lanes take at most."""
     program = Program(problem)
-    like = torch.empty(0, dtype=problem.dtype, device=problem.device)
-    values = {path: like.new_tensor(value) for path, value in knobs(problem.config).items()}
+    like = problem.like
+    values = tensors(problem.config, like)
     train, size = problem.rows(problem.splits.train), problem.config.stages()[-1].batch_size
     index = torch.arange(min(size, len(train.x)), device=problem.device).expand(lanes, -1)
     zeros = like.new_zeros(lanes)

@@ -14,7 +14,7 @@ from hpo.train.drivers.passes import Eager, Graphed
 from hpo.train.drivers.seeds import Seeds
 from hpo.train.drivers.stack import CHUNK, Epoch, Program, Stack, join, pile
 from hpo.train.evaluation import as_metrics
-from hpo.train.lanes import knobs
+from hpo.train.lanes import tensors
 from hpo.train.order import orders
 from hpo.train.precision import arithmetic
 from hpo.train.problem import Problem, alike, assemble
@@ -106,7 +106,7 @@ class Training:
         graphed = problem.device.type == "cuda" and problem.config.cuda_graphs
         self._passes = (Graphed if graphed else Eager)(self._program, train, validation)
         self._rows = torch.arange(len(train.x), device=problem.device)
-        self._like = torch.empty(0, dtype=problem.dtype, device=problem.device)
+        self._like = problem.like
         self._lanes: list[Lane] = []  # in the order of the stack
         self._stack: Stack | None = None
 
@@ -152,7 +152,7 @@ class Training:
     def open(self, lane: Lane) -> Stack | None:
         """A lane's tensors, without the axis of lanes; `None` if it has ended before."""
         config, problem = lane.problem.config, lane.problem
-        values = {path: self._like.new_tensor(value) for path, value in knobs(config).items()}
+        values = tensors(config, self._like)
         progress = lane.resume()
         if lane.result is not None:
             return None

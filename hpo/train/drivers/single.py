@@ -12,7 +12,7 @@ from hpo.train.config import TrainConfig
 from hpo.train.drivers.seeds import combined, seeds_of
 from hpo.train.epochs import Epochs
 from hpo.train.evaluation import evaluate
-from hpo.train.lanes import bind, knobs
+from hpo.train.lanes import bind, tensors
 from hpo.train.noise import step_keys
 from hpo.train.normalizations import ModelState
 from hpo.train.order import orders
@@ -104,10 +104,9 @@ class Training:
         self._timetable = Timetable.of(config, len(self._train.x))
         self._epochs = Epochs(problem, self._timetable)
 
-        like = torch.empty(0, dtype=problem.dtype, device=problem.device)
+        like = problem.like
         self._step = Step(config, problem.layout, like, value_and_grad)
-        values = {path: like.new_tensor(value) for path, value in knobs(config).items()}
-        self._knobs = Knobs.of(bind(config, values))
+        self._knobs = Knobs.of(bind(config, tensors(config, like)))
 
         # Everything that depends on the step number alone is tabulated once, out of the steps.
         rates = self._timetable.rates

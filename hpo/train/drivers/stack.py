@@ -141,7 +141,7 @@ class Program:
     """
 
     def __init__(self, problem: Problem) -> None:
-        like = torch.empty(0, dtype=problem.dtype, device=problem.device)
+        like = problem.like
         self._config = problem.config
         self._single = Step(problem.config, problem.layout, like, grad_and_value)
         self._totals = partial(totals_of, problem)

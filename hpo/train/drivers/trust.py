@@ -11,7 +11,7 @@ from hpo.lazy import lazy
 from hpo.train.config import TrainConfig
 from hpo.train.drivers.single import value_and_grad
 from hpo.train.drivers.stack import Program, pile
-from hpo.train.lanes import bind, knobs
+from hpo.train.lanes import bind, tensors
 from hpo.train.noise import step_keys
 from hpo.train.problem import Problem, assemble
 from hpo.train.step import Batch, Knobs, Step
@@ -42,8 +42,8 @@ def why_alone(config: TrainConfig, folder: Path) -> str:
 
 def _difference(problem: Problem) -> float:
     """The largest, over the parameters of two lanes, relative to how far they went."""
-    like = torch.empty(0, dtype=problem.dtype, device=problem.device)
-    values = {path: like.new_tensor(value) for path, value in knobs(problem.config).items()}
+    like = problem.like
+    values = tensors(problem.config, like)
     train, size = problem.rows(problem.splits.train), problem.config.batch_lr.batch_size
     rows = torch.arange(2 * STEPS * size, device=problem.device) % len(train.x)
     index = rows.view(STEPS, 2, size)
