@@ -28,7 +28,7 @@ LAYERS = [
     ["hpo.final", "hpo.stage"],
     ["hpo.asking", "hpo.datasets", "hpo.frozen"],
     ["hpo.spec"],
-    ["hpo.studyfile", "hpo.schema"],
+    ["hpo.functional", "hpo.studyfile", "hpo.schema"],
     ["hpo.search", "hpo.execute", "hpo.track", "hpo.train"],
     ["hpo.trainable"],
     ["hpo.bundle", "hpo.checkpoints", "hpo.space"],

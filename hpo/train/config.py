@@ -196,11 +196,12 @@ class TrainConfig(Settings):
         return known or (self.loss.task if self.loss else None)
 
     def regularizers(self) -> dict[str, Regularizer]:
-        """All regularizers present, by name, in the order in which hooks call them.
+        """All regularizers present, by path, in the order in which hooks call them.
 
         Augmentations come first, on whole inputs; clipping comes last, since it bounds the gradient
         with all that was added to it.
         """
         changes = {f"augmentation.{name}": p for name, p in self.augmentation.parts().items()}
         parts = self.regularization.parts(self.batch_lr.learning_rate)
-        return {**changes, "dropout": self.dropout, **parts, "clipping": self.clipping}
+        penalties = {f"regularization.{name}": part for name, part in parts.items()}
+        return {**changes, "dropout": self.dropout, **penalties, "clipping": self.clipping}

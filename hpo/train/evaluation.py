@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy
 from hpo.train.layout import Named
+from hpo.train.models.base import as_it_is
 from hpo.train.problem import Problem, Rows
 from hpo.train.task import SCORES
 
@@ -51,7 +52,7 @@ def totals_of(
     loss_part = problem.config.loss
     assert loss_part is not None
     outputs, _ = problem.config.model.apply(
-        problem.layout.split(params), state, x, lambda h, site: h, training=False
+        problem.layout.split(params), state, x, as_it_is, training=False
     )
     if SCORES[problem.splits.task] == "error":
         # A row of a text has a class at each position.

@@ -112,10 +112,10 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
         )
     loss.check(splits.outputs)
     _check_model(config, splits)
-    for name, part in config.augmentation.parts().items():
-        part.check(name, splits.inputs)
     model = config.model.bound(folder, splits.inputs, splits.outputs)
-    layout = Layout(model.shapes(splits.inputs, splits.outputs), model.exempt)
+    layout = model.layout(splits.inputs, splits.outputs)
+    for name, part in config.regularizers().items():
+        part.check(name, splits.inputs, layout)
     config = config.model_copy(update={"loss": loss, "model": model})
     dtype = dtype_of(config.precision)
     # Copied to the device once: a CUDA graph of an evaluation can copy nothing there.

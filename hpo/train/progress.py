@@ -13,7 +13,7 @@ from hpo.records import Json
 from hpo.train import checkpoint
 from hpo.train.normalizations import ModelState
 from hpo.train.problem import Problem
-from hpo.train.step import State
+from hpo.train.regularizers.base import State
 
 if TYPE_CHECKING:
     import torch

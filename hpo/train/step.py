@@ -7,31 +7,35 @@ driver calls it with plain autograd, or maps it over many trials with `torch.fun
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
 from hpo.lazy import lazy
 from hpo.train.config import TrainConfig
 from hpo.train.layout import Layout
 from hpo.train.losses import LossPart
-from hpo.train.noise import NoiseSource
+from hpo.train.models.base import Kind
+from hpo.train.noise import NoiseSource, derive
 from hpo.train.normalizations import ModelState
 from hpo.train.optimizers import OptimizerPart
 from hpo.train.regularizers import Regularizer
-from hpo.train.regularizers.base import Context, Gradient, Objective
+from hpo.train.regularizers.base import Context, Gradient, Moment, Objective, State
 
 if TYPE_CHECKING:
     import torch
 else:
     torch = lazy("torch")
 
-# Of the optimizer, the model and each regularizer, by name.
-State = dict[str, dict[str, "torch.Tensor"]]
 # From a function of parameters [P], whose value [] comes with a state, and parameters, to the
 # value, its gradient [P] and the state.
 Differentiate = Callable[
     [Callable[["torch.Tensor"], tuple["torch.Tensor", ModelState]], "torch.Tensor"],
     tuple["torch.Tensor", "torch.Tensor", ModelState],
 ]
+
+
+# The hook that replaces what a layer gives, by what it gives.
+AT: dict[Kind, str] = {"activation": "on_hidden", "state": "on_state", "branch": "on_branch"}
 
 
 class Batch(NamedTuple):
@@ -89,12 +93,16 @@ class Step:
         def calling(hook: str) -> list[str]:
             return [name for name, part in parts.items() if part.overrides(hook)]
 
+        self._before_epoch = [(name, parts[name]) for name in calling("before_epoch")]
         self._init_state = calling("init_state")
         self._on_batch = calling("on_batch")
         self._wrap_gradient = calling("wrap_gradient")
         self._on_params = calling("on_params")
-        self._on_hidden = calling("on_hidden")
+        self._during_forward = calling("during_forward")
+        self._sites = {kind: calling(hook) for kind, hook in AT.items()}
+        self._hidden_penalty = calling("hidden_penalty")
         self._on_targets = calling("on_targets")
+        self._on_loss = calling("on_loss")
         self._penalty = calling("penalty")
         self._on_grads = calling("on_grads")
         self._on_update = calling("on_update")
@@ -130,11 +138,6 @@ class Step:
         for name in self._on_batch:
             x, y = regularizers[name].on_batch(x, y, context)
 
-        def on_hidden(h: torch.Tensor, site: str) -> torch.Tensor:
-            for name in self._on_hidden:
-                h = regularizers[name].on_hidden(h, site, context)
-            return h
-
         model_state = state["model"]  # after the last forward pass, of those that a hook asks for
 
         def objective(vector: torch.Tensor) -> torch.Tensor:
@@ -142,16 +145,33 @@ class Step:
             named = self._layout.split(vector)
             for name in self._on_params:
                 named = dict(regularizers[name].on_params(named, context))
-            outputs, model_state = self._model.apply(
-                named, state["model"], x, on_hidden, training=True
-            )
+            penalties: list[torch.Tensor] = []
+
+            def on_hidden(h: torch.Tensor, site: str, kind: Kind = "activation") -> torch.Tensor:
+                for name in self._sites[kind]:
+                    h = getattr(regularizers[name], AT[kind])(h, site, context)
+                if kind == "activation":
+                    penalties.extend(
+                        regularizers[name].hidden_penalty(h, site, context)
+                        for name in self._hidden_penalty
+                    )
+                return h
+
+            with ExitStack() as during:
+                for name in self._during_forward:
+                    during.enter_context(regularizers[name].during_forward(named, context))
+                outputs, model_state = self._model.apply(
+                    named, state["model"], x, on_hidden, training=True
+                )
             targets = y
             for name in self._on_targets:
                 targets = regularizers[name].on_targets(targets, context)
             loss = knobs.loss.training(outputs, targets)
+            for name in self._on_loss:
+                loss = regularizers[name].on_loss(loss, outputs, x, targets, context)
             for name in self._penalty:
-                loss = loss + regularizers[name].penalty(named, context)
-            return loss
+                penalties.append(regularizers[name].penalty(named, context))
+            return sum(penalties, loss)
 
         def own_gradient(
             objective: Objective, params: torch.Tensor
@@ -181,6 +201,28 @@ class Step:
             if own:
                 state[name] = own
         return params, state, {"loss": loss}
+
+    def acts_before(self, epoch: int, epochs: int) -> bool:
+        """Whether anything changes when so many of all epochs are done; see `before_epoch`."""
+        return any(part.acts_before(epoch, epochs) for _, part in self._before_epoch)
+
+    def before_epoch(
+        self, params: torch.Tensor, state: State, knobs: Knobs, seed: int, epoch: int, epochs: int
+    ) -> tuple[torch.Tensor, State]:
+        """What is done to one trial between two epochs, in any driver.
+
+        Args:
+            params: [P].
+            knobs: its own, with tensors or numbers.
+            seed: its own.
+            epoch, epochs: how many are done, of how many.
+        """
+        for name, part in self._before_epoch:
+            if part.acts_before(epoch, epochs):
+                generator = torch.Generator().manual_seed(derive(seed, name, epoch))
+                moment = Moment(epoch, epochs, self._layout, generator)
+                params, state = knobs.regularizers[name].before_epoch(params, state, moment)
+        return params, state
 
     def eval_params(self, params: torch.Tensor, state: State, knobs: Knobs) -> torch.Tensor:
         """The parameters [P] to evaluate and to keep."""

@@ -13,6 +13,7 @@ from hpo.train import checkpoint
 from hpo.train.config import TrainConfig
 from hpo.train.layout import Named
 from hpo.train.models import ModelPart
+from hpo.train.models.base import as_it_is
 from hpo.train.task import Task, Window
 
 EXAMPLES = 2
@@ -64,9 +65,7 @@ class TrainedModel(torch.nn.Module):
         )
 
         def apply(inputs: torch.Tensor) -> torch.Tensor:
-            outputs, _ = self._model.apply(
-                network, state, inputs, lambda h, site: h, training=False
-            )
+            outputs, _ = self._model.apply(network, state, inputs, as_it_is, training=False)
             return outputs
 
         if self._task == "next_character":

@@ -172,14 +172,14 @@ def test_scaling_is_part_of_the_program_but_the_values_are_not() -> None:
 def test_the_product_is_divided_by_the_scaled_learning_rate() -> None:
     case = decayed(0.001, batch_lr={"batch_size": 64, "base_lr": 0.8, "rule": "linear"})
     assert case.derived() == pytest.approx({"learning_rate": 0.2, "weight_decay": 0.005})
-    part = case.regularizers()["weight_decay"]
+    part = case.regularizers()["regularization.weight_decay"]
     assert isinstance(part, WeightDecay)
     assert part.strength == pytest.approx(0.005)
 
 
 def test_a_coefficient_is_left_as_it_is() -> None:
     case = decayed(0.3, "coefficient")
-    assert case.regularizers()["weight_decay"] is case.regularization.weight_decay
+    assert case.regularizers()["regularization.weight_decay"] is case.regularization.weight_decay
     assert set(case.derived()) == {"learning_rate"}
 
 

@@ -41,6 +41,7 @@ PARTS: dict[str, dict[str, Any]] = {
         "regularization": {"weight_decay": {"strength": 0.001, "decay_rule": "product"}}
     },
     "max_norm": {"regularization": {"max_norm": {"radius": 1.0}}},
+    "mma": {"regularization": {"mma": {"strength": 0.1}}},
     "dropout_input": {"dropout": {"input": 0.1}},
     "dropout_hidden": {"dropout": {"hidden": 0.2}},
     "smoothing": {"loss": {"kind": "cross_entropy", "label_smoothing": 0.1}},

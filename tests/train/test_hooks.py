@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
+import pytest
 import torch
 from train_helpers import config
 
@@ -13,8 +15,8 @@ from hpo.train.lanes import bind, knobs
 from hpo.train.layout import Layout, Named
 from hpo.train.noise import step_keys
 from hpo.train.regularizers import Regularization, Regularizer
-from hpo.train.regularizers.base import Context, Gradient, Objective, PartState
-from hpo.train.step import Batch, Knobs, State, Step
+from hpo.train.regularizers.base import Context, Gradient, Moment, Objective, PartState, State
+from hpo.train.step import Batch, Knobs, Step
 
 LIKE = torch.empty(0, dtype=torch.float64)
 CALLS: list[str] = []
@@ -26,6 +28,10 @@ class Recorder(Regularizer):
     def init_state(self, params: torch.Tensor) -> PartState:
         CALLS.append("init_state")
         return {}
+
+    def before_epoch(self, params: torch.Tensor, state: State, moment: Moment) -> Any:
+        CALLS.append("before_epoch")
+        return params, state
 
     def on_batch(self, x: Any, y: Any, context: Context) -> Any:
         CALLS.append("on_batch")
@@ -39,13 +45,33 @@ class Recorder(Regularizer):
         CALLS.append("on_params")
         return params
 
+    def during_forward(self, params: Named, context: Context) -> Any:
+        CALLS.append("during_forward")
+        return nullcontext()
+
     def on_hidden(self, h: torch.Tensor, site: str, context: Context) -> torch.Tensor:
-        CALLS.append(f"on_hidden {site}")
+        CALLS.append("on_hidden")
         return h
+
+    def on_state(self, h: torch.Tensor, site: str, context: Context) -> torch.Tensor:
+        CALLS.append("on_state")
+        return h
+
+    def on_branch(self, h: torch.Tensor, site: str, context: Context) -> torch.Tensor:
+        CALLS.append("on_branch")
+        return h
+
+    def hidden_penalty(self, h: torch.Tensor, site: str, context: Context) -> torch.Tensor:
+        CALLS.append("hidden_penalty")
+        return torch.zeros((), dtype=torch.float64)
 
     def on_targets(self, y: torch.Tensor, context: Context) -> torch.Tensor:
         CALLS.append("on_targets")
         return y
+
+    def on_loss(self, loss: torch.Tensor, *batch: Any) -> torch.Tensor:
+        CALLS.append("on_loss")
+        return loss
 
     def penalty(self, params: Named, context: Context) -> torch.Tensor:
         CALLS.append("penalty")
@@ -139,7 +165,9 @@ def trained(
     params = torch.randn(layout.size, generator=generator, dtype=torch.float64)
     step = Step(case, layout, LIKE, value_and_grad)
     parts = Knobs.of(bind(case, {k: LIKE.new_tensor(v) for k, v in knobs(case).items()}))
-    state, path = step.init_state(params, parts), [params]
+    state = step.init_state(params, parts)
+    params, state = step.before_epoch(params, state, parts, seed=0, epoch=0, epochs=1)
+    path = [params]
     for t in range(steps):
         batch = Batch(
             torch.randn(8, 5, generator=generator, dtype=torch.float64),
@@ -153,22 +181,65 @@ def trained(
     return step, parts, path, state
 
 
-def test_hooks_are_called_in_the_documented_order() -> None:
+SEQUENCE = {"kind": "transformer", "width": 4, "heads": 2, "hidden": 6, "layers": 1}
+SITES = {
+    # Hidden layers of the model, and the hooks that each of them calls.
+    "mlp": (None, 2 * ["on_hidden", "hidden_penalty"]),
+    "gru": ({"kind": "gru", "width": 4}, [*5 * ["on_state"], "on_hidden", "hidden_penalty"]),
+    "transformer": (
+        SEQUENCE,
+        [
+            *("on_hidden", "hidden_penalty", "on_branch"),
+            *("on_hidden", "hidden_penalty"),
+            *("on_hidden", "hidden_penalty", "on_branch"),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", SITES)
+def test_hooks_are_called_in_the_documented_order(kind: str) -> None:
+    model, sites = SITES[kind]
     CALLS.clear()
-    step, parts, path, state = trained(Recorder(), steps=1)
+    step, parts, path, state = trained(Recorder(), steps=1, model=model)
     step.eval_params(path[-1], state, parts)
     documented = [
         n for n in vars(Regularizer) if n in vars(Recorder) and not n.startswith(("_", "model_"))
     ]
-    assert len(documented) == 11
-    expected = [
-        call
-        for hook in documented
-        for call in (
-            ["on_hidden layers.0", "on_hidden layers.1"] if hook == "on_hidden" else [hook]
-        )
-    ]
-    assert expected == CALLS
+    assert len(documented) == 17
+    first, last = documented.index("on_hidden"), documented.index("on_targets")
+    assert [*documented[:first], *sites, *documented[last:]] == CALLS
+
+
+class Shifted(Regularizer):
+    """Adds to the parameters what was drawn before an epoch, and counts the epochs."""
+
+    def init_state(self, params: torch.Tensor) -> PartState:
+        return {"epochs": params.new_zeros(())}
+
+    def acts_before(self, epoch: int, epochs: int) -> bool:
+        return epoch % 2 == 1
+
+    def before_epoch(self, params: torch.Tensor, state: State, moment: Moment) -> Any:
+        (name,) = [name for name in state if name.endswith("extra")]
+        noise = torch.randn(params.shape, generator=moment.generator, dtype=params.dtype)
+        epoch = state[name]["epochs"] + moment.epoch
+        return params + noise, {**state, name: {"epochs": epoch}}
+
+
+def test_between_epochs_a_part_changes_parameters_and_state() -> None:
+    step, parts, path, state = trained(Shifted(), steps=0)
+    assert [step.acts_before(epoch, 4) for epoch in range(4)] == [False, True, False, True]
+
+    def before(seed: int, epoch: int) -> tuple[torch.Tensor, State]:
+        return step.before_epoch(path[0], state, parts, seed, epoch, 4)
+
+    assert before(0, 2)[0] is path[0]
+    moved, after = before(0, 1)
+    assert after["regularization.extra"]["epochs"] == 1
+    assert torch.equal(moved, before(0, 1)[0]), "the same trial draws the same"
+    for other in (before(1, 1), before(0, 3)):
+        assert not torch.allclose(moved, other[0]), "another trial or epoch draws anew"
 
 
 def test_a_part_that_changes_nothing_changes_nothing() -> None:

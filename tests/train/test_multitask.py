@@ -20,6 +20,7 @@ from hpo.train.evaluation import evaluate
 from hpo.train.layout import Layout
 from hpo.train.losses import Mse
 from hpo.train.models import Multitask
+from hpo.train.models.base import Kind
 from hpo.train.problem import assemble
 
 TARGETS = 3
@@ -47,7 +48,7 @@ def test_it_equals_stock_torch() -> None:
 def test_every_hidden_layer_is_a_site() -> None:
     seen = []
 
-    def watch(h: torch.Tensor, site: str) -> torch.Tensor:
+    def watch(h: torch.Tensor, site: str, kind: Kind = "activation") -> torch.Tensor:
         seen.append(site)
         return h
 

@@ -17,6 +17,7 @@ from hpo.train.evaluation import evaluate, totals_of
 from hpo.train.lanes import bind, knobs
 from hpo.train.layout import Layout
 from hpo.train.models import Cnn, Mlp, ModelPart, ResNet
+from hpo.train.models.base import as_it_is
 from hpo.train.noise import step_keys
 from hpo.train.normalizations import (
     BatchNorm,
@@ -31,10 +32,6 @@ from hpo.train.step import Batch, Knobs, Step
 LIKE = torch.empty(0, dtype=torch.float64)
 IMAGES = (1, 8, 8)
 KINDS = ["none", "batch", "layer", "weight", "local_response"]
-
-
-def same(h: torch.Tensor, site: str) -> torch.Tensor:
-    return h
 
 
 def draws(seed: int, *shape: int) -> torch.Tensor:
@@ -196,10 +193,10 @@ def test_a_residual_net_equals_stock_torch(kind: str) -> None:
     state = model.init_state(params)
     for _ in range(3):
         x = torch.randn(5, *IMAGES, dtype=torch.float64)
-        outputs, state = model.apply(params, state, x, same, training=True)
+        outputs, state = model.apply(params, state, x, as_it_is, training=True)
         assert torch.allclose(outputs, net(x), rtol=1e-10, atol=1e-12)
     x = torch.randn(1, *IMAGES, dtype=torch.float64)
-    outputs, after = model.apply(params, state, x, same, training=False)
+    outputs, after = model.apply(params, state, x, as_it_is, training=False)
     assert torch.allclose(outputs, net.eval()(x), rtol=1e-10, atol=1e-12)
     assert all(torch.equal(after[name], state[name]) for name in after), "evaluation learns nothing"
     assert len(state) == (10 if kind == "batch" else 0)
@@ -221,9 +218,9 @@ def test_batch_and_layer_norm_in_an_mlp_equal_stock_torch(kind: str) -> None:
     state = model.init_state(params)
     for _ in range(3):
         x = torch.randn(5, 6, dtype=torch.float64)
-        outputs, state = model.apply(params, state, x, same, training=True)
+        outputs, state = model.apply(params, state, x, as_it_is, training=True)
         assert torch.allclose(outputs, net(x), rtol=1e-10, atol=1e-12)
-    outputs, _ = model.apply(params, state, x, same, training=False)
+    outputs, _ = model.apply(params, state, x, as_it_is, training=False)
     assert torch.allclose(outputs, net.eval()(x), rtol=1e-10, atol=1e-12)
 
 

@@ -12,7 +12,7 @@ from hpo.records import Decision, Report, TrialSpec
 from hpo.train.config import TrainConfig
 from hpo.train.layout import Named
 from hpo.train.models import ModelPart
-from hpo.train.models.base import OnHidden
+from hpo.train.models.base import OnHidden, as_it_is
 from hpo.trainable import Trial
 
 
@@ -47,7 +47,7 @@ def outputs_of(
     model: ModelPart,
     params: Named,
     x: torch.Tensor,
-    on_hidden: OnHidden = lambda h, site: h,
+    on_hidden: OnHidden = as_it_is,
 ) -> torch.Tensor:
     """What a model that keeps no state makes of inputs."""
     outputs, state = model.apply(params, {}, x, on_hidden, training=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, Literal
 
 from hpo.errors import InputError
+from hpo.train.layout import Layout
 from hpo.train.regularizers.base import Regularizer
 from hpo.train.task import Window
 
@@ -33,24 +34,15 @@ class AugmentationPart(Regularizer):
 
     examples: ClassVar[Examples] = "any"
 
-    def check(self, name: str, inputs: tuple[int, ...]) -> None:
-        """Whether examples of this shape can be changed so.
-
-        Args:
-            name: of the part, for the message.
-            inputs: the shape of one example; of a text a `Window`.
-
-        Raises:
-            InputError: they cannot.
-        """
+    def check(self, name: str, inputs: tuple[int, ...], layout: Layout) -> None:
         if isinstance(inputs, Window):
             raise InputError(
-                f"augmentation.{name} is for numbers, got a text",
+                f"{name} is for numbers, got a text",
                 "leave it out; dropout.hidden drops from the characters' embeddings, too",
             )
         if len(inputs) not in _DIMENSIONS[self.examples]:
             raise InputError(
-                f"augmentation.{name} is for {self.examples}, got examples of shape {inputs}",
+                f"{name} is for {self.examples}, got examples of shape {inputs}",
                 _HINTS[self.examples],
             )
 

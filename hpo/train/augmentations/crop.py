@@ -7,6 +7,7 @@ from pydantic import Field
 from hpo.errors import InputError
 from hpo.train.augmentations.base import AugmentationPart, Examples
 from hpo.train.augmentations.shift import move, offsets
+from hpo.train.layout import Layout
 from hpo.train.regularizers.base import Context
 
 if TYPE_CHECKING:
@@ -24,11 +25,11 @@ class Crop(AugmentationPart):
 
     padding: int = Field(ge=1, le=1024, description="pixels on each side, fewer than the image has")
 
-    def check(self, name: str, inputs: tuple[int, ...]) -> None:
-        super().check(name, inputs)
+    def check(self, name: str, inputs: tuple[int, ...], layout: Layout) -> None:
+        super().check(name, inputs, layout)
         if self.padding >= min(inputs[1:]):
             raise InputError(
-                f"augmentation.{name}: padding must be less than the image's sides, or some crops "
+                f"{name}: padding must be less than the image's sides, or some crops "
                 f"are empty, got {self.padding} for images of {inputs[1]}x{inputs[2]}",
                 f"give at most {min(inputs[1:]) - 1}; an eighth of the side is usual",
             )

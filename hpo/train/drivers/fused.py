@@ -164,6 +164,7 @@ class Training:
 
     def _pass(self, lanes: Sequence[Lane], stack: Stack, batch_size: int) -> Stack:
         """An epoch of lanes that have one batch size."""
+        stack = self._before_epoch(lanes, stack)
         t, rates, keys = (
             torch.stack(column).to(self._like.device)
             for column in zip(*(lane.steps for lane in lanes), strict=True)
@@ -187,6 +188,18 @@ class Training:
                 name: _where(kept, stack.state["model"][name], old)
                 for name, old in stack.kept_state.items()
             },
+        )
+
+    def _before_epoch(self, lanes: Sequence[Lane], stack: Stack) -> Stack:
+        """What is done to single lanes between two of their epochs."""
+        if not any(self._program.acts_before(lane.epoch) for lane in lanes):
+            return stack
+        own = [stack.lane(k) for k in range(len(lanes))]
+        return pile(
+            [
+                self._program.before_epoch(one, lane.seed, lane.epoch)
+                for lane, one in zip(lanes, own, strict=True)
+            ]
         )
 
     def _report(self, trials: Sequence[Seeds]) -> None:

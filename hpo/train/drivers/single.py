@@ -126,7 +126,15 @@ class Training:
 
     def epoch(self, progress: Progress) -> Progress:
         """One pass over the training split, and what it led to."""
-        params, state, losses = progress.params, progress.state, []
+        losses = []
+        params, state = self._step.before_epoch(
+            progress.params,
+            progress.state,
+            self._knobs,
+            self._seed,
+            progress.epoch,
+            self._problem.config.epochs,
+        )
         batches = self._batches(progress.epoch)
         for batch in batches:
             params, state, metrics = self._step(params, state, batch, self._knobs)

@@ -13,7 +13,8 @@ from hpo.train.evaluation import totals_of
 from hpo.train.lanes import bind
 from hpo.train.normalizations import ModelState
 from hpo.train.problem import Problem
-from hpo.train.step import Batch, Knobs, State, Step
+from hpo.train.regularizers.base import State
+from hpo.train.step import Batch, Knobs, Step
 
 if TYPE_CHECKING:
     import torch
@@ -159,6 +160,16 @@ class Program:
         """
         state = self._single.init_state(params, self._knobs(values))
         return Stack(params, state, params, state["model"], values)
+
+    def acts_before(self, epoch: int) -> bool:
+        """Whether `before_epoch` changes anything when so many epochs are done."""
+        return self._single.acts_before(epoch, self._config.epochs)
+
+    def before_epoch(self, own: Stack, seed: int, epoch: int) -> Stack:
+        """A trial before one of its epochs, without the axis of lanes."""
+        knobs, epochs = self._knobs(own.values), self._config.epochs
+        params, state = self._single.before_epoch(own.params, own.state, knobs, seed, epoch, epochs)
+        return own._replace(params=params, state=state)
 
     def _step(
         self, params: torch.Tensor, state: State, batch: Batch, values: Values

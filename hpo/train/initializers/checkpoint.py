@@ -72,7 +72,7 @@ class Checkpoint(InitializerPart):
             if name.startswith(checkpoint.SCALINGS) or name in state:
                 del found[name]
         if self.head == "random":
-            head = f"{model.head(layout)}."
+            head = f"{layout.head}."
             for each in (found, expected):
                 for name in [name for name in each if name.startswith(head)]:
                     del each[name]

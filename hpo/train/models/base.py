@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, Self
 
 from pydantic import Field
 
@@ -22,8 +22,24 @@ if TYPE_CHECKING:
 else:
     F = lazy("torch.nn.functional")
 
-# From activations [B, ...] and their site's name to what the next layer sees.
-OnHidden = Callable[["torch.Tensor", str], "torch.Tensor"]
+Kind = Literal["activation", "state", "branch"]
+
+
+class OnHidden(Protocol):
+    """From what a layer gives, [B, ...], to what the next one sees.
+
+    Of the kind `state` is what a recurrent cell hands to its next step, the same site at each; of
+    the kind `branch` what is added to a bypass.
+    """
+
+    def __call__(self, h: torch.Tensor, site: str, kind: Kind = ...) -> torch.Tensor: ...
+
+
+def as_it_is(h: torch.Tensor, site: str, kind: Kind = "activation") -> torch.Tensor:
+    """What evaluation does with what a layer gives."""
+    return h
+
+
 # By name in torch.nn.functional.
 Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
 
@@ -40,10 +56,13 @@ class ModelPart(Settings):
     Attributes:
         tasks: what it can learn.
         exempt: names of weights that penalties leave alone; vectors are always left alone.
+        head: what names of the parameters begin with that are of no use for other targets; `None`:
+            those of the last layer.
         trusted: whether it is known to come to the same for many trials at once.
     """
 
     tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
+    head: ClassVar[str | None] = None
     exempt: ClassVar[frozenset[str]] = frozenset()
     trusted: ClassVar[bool] = True
 
@@ -70,6 +89,12 @@ class ModelPart(Settings):
             InputError: examples of this shape do not fit the model.
         """
 
+    def layout(self, inputs: tuple[int, ...], outputs: int) -> Layout:
+        """Its parameters as one vector; see `shapes`."""
+        shapes = self.shapes(inputs, outputs)
+        blocks = {name: self.stacked(name) for name in shapes}
+        return Layout(shapes, self.exempt, blocks, self.head)
+
     def initial(self, name: str, shape: tuple[int, ...]) -> torch.Tensor | None:
         """The first values of a parameter where the model knows them, float64 on the CPU.
 
@@ -78,7 +103,8 @@ class ModelPart(Settings):
         return None
 
     def stacked(self, name: str) -> int:
-        """How many weights a parameter has one above the other, each to be drawn on its own."""
+        """How many weights a parameter has one above the other, each a matrix of its own: gates of
+        a cell, groups of a convolution."""
         return 1
 
     def init_params(self, params: Named) -> Named:
@@ -96,10 +122,6 @@ class ModelPart(Settings):
     def positions(self, inputs: tuple[int, ...]) -> int:
         """How many positions of an example it has activations of, each like those of one row."""
         return 1
-
-    def head(self, layout: Layout) -> str:
-        """What names of the parameters begin with that are of no use for other targets."""
-        return layout.last_layer
 
     @abstractmethod
     def apply(

@@ -53,6 +53,17 @@ class Custom(ModelPart):
     def shapes(self, inputs: tuple[int, ...], outputs: int) -> dict[str, tuple[int, ...]]:
         return {name: tuple(p.shape) for name, p in self._network.named_parameters()}
 
+    def stacked(self, name: str) -> int:
+        layer, _, leaf = name.rpartition(".")
+        module = self._network.get_submodule(layer)
+        if isinstance(module, torch.nn.modules.conv._ConvNd) and leaf == "weight":
+            return module.groups
+        if isinstance(module, torch.nn.MultiheadAttention) and leaf == "in_proj_weight":
+            return 3
+        if isinstance(module, torch.nn.LSTM | torch.nn.GRU) and leaf.startswith("weight"):
+            return 4 if isinstance(module, torch.nn.LSTM) else 3
+        return 1
+
     def init_params(self, params: Named) -> Named:
         own = dict(self._network.named_parameters())
         return {

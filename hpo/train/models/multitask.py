@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from hpo.lazy import lazy
-from hpo.train.layout import Layout, Named
+from hpo.train.layout import Named
 from hpo.train.models.base import Activation, ModelPart, OnHidden, activation
 from hpo.train.normalizations import ModelState
 from hpo.train.task import Task
@@ -31,6 +31,7 @@ class Multitask(ModelPart):
 
     reference: ClassVar[str] = "Caruana 1997, Multitask learning"
     tasks: ClassVar[frozenset[Task]] = frozenset({"regression"})
+    head: ClassVar[str | None] = "heads"
 
     kind: Literal["multitask"] = "multitask"
     widths: Widths = Field(
@@ -50,9 +51,6 @@ class Multitask(ModelPart):
                 shapes[f"{name}.{layer}.weight"] = (fan_out, fan_in)
                 shapes[f"{name}.{layer}.bias"] = (fan_out,)
         return shapes
-
-    def head(self, layout: Layout) -> str:
-        return "heads"
 
     def apply(
         self, params: Named, state: Named, x: torch.Tensor, on_hidden: OnHidden, training: bool

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -29,6 +31,9 @@ else:
     F = lazy("torch.nn.functional")
 
 
+OnState = Callable[["torch.Tensor"], "torch.Tensor"]
+
+
 class Recurrent(SequenceModel):
     """Layers of one cell, each run over all steps; then a dense layer on every state of a text, on
     the last one of a series. Characters enter through an embedding as wide as the layers.
@@ -42,13 +47,16 @@ class Recurrent(SequenceModel):
     layers: int = Field(1, ge=1, le=16, description="how many, each reading the one before")
 
     @abstractmethod
-    def cell(self, gates: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def cell(
+        self, gates: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, on_state: OnState
+    ) -> torch.Tensor:
         """The states of all steps, [B, L, width], from zeros on.
 
         Args:
             gates: what the inputs and their bias add to the gates, [B, L, gates * width].
             weight: from a state to the gates of the next step, [gates * width, width].
             bias: [gates * width].
+            on_state: from a state to what the gates of the next step see of it, [B, width].
         """
 
     def shapes(self, inputs: tuple[int, ...], outputs: int) -> dict[str, tuple[int, ...]]:
@@ -82,7 +90,9 @@ class Recurrent(SequenceModel):
                 params[f"rnn.{name}_l{layer}"]
                 for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
             )
-            h = on_hidden(self.cell(F.linear(h, w_x, b_x), w_h, b_h), f"rnn.l{layer}")
+            site = f"rnn.l{layer}"
+            on_state = partial(on_hidden, site=site, kind="state")
+            h = on_hidden(self.cell(F.linear(h, w_x, b_x), w_h, b_h, on_state), site)
         h = h if characters else h[:, -1]
         return F.linear(h, params["head.weight"], params["head.bias"]), {}
 
@@ -110,11 +120,13 @@ class Lstm(Recurrent):
         bias[1] = self.forget_bias
         return bias.view(shape)
 
-    def cell(self, gates: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def cell(
+        self, gates: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, on_state: OnState
+    ) -> torch.Tensor:
         h = c = gates.new_zeros(gates.shape[0], self.width)
         states = []
         for step in gates.unbind(1):
-            i, f, g, o = (step + F.linear(h, weight, bias)).chunk(4, dim=1)
+            i, f, g, o = (step + F.linear(on_state(h), weight, bias)).chunk(4, dim=1)
             c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
             h = torch.sigmoid(o) * torch.tanh(c)
             states.append(h)
@@ -130,12 +142,14 @@ class Gru(Recurrent):
 
     kind: Literal["gru"] = "gru"
 
-    def cell(self, gates: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    def cell(
+        self, gates: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, on_state: OnState
+    ) -> torch.Tensor:
         h = gates.new_zeros(gates.shape[0], self.width)
         states = []
         for step in gates.unbind(1):
             r_x, z_x, n_x = step.chunk(3, dim=1)
-            r_h, z_h, n_h = F.linear(h, weight, bias).chunk(3, dim=1)
+            r_h, z_h, n_h = F.linear(on_state(h), weight, bias).chunk(3, dim=1)
             n = torch.tanh(n_x + torch.sigmoid(r_x + r_h) * n_h)
             h = torch.lerp(n, h, torch.sigmoid(z_x + z_h))
             states.append(h)

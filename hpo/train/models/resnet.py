@@ -75,7 +75,7 @@ class ResNet(NormalizedModel):
             if stride > 1:
                 h = F.conv2d(a, params[f"{block}.skip.weight"], stride=stride)
             a = on_hidden(activated(convolved(a, first, stride), second), second)
-            h = h + convolved(a, second)
+            h = h + on_hidden(convolved(a, second), block, "branch")
         a = on_hidden(activated(h, "head").mean((2, 3)), "head")
         return F.linear(a, params["head.weight"], params["head.bias"]), kept
 

@@ -114,6 +114,9 @@ class Transformer(SequenceModel):
         def norm(h: torch.Tensor, name: str) -> torch.Tensor:
             return F.layer_norm(h, h.shape[-1:], params[f"{name}.weight"], params[f"{name}.bias"])
 
+        def branch(h: torch.Tensor, name: str) -> torch.Tensor:
+            return on_hidden(on_hidden(h, name), name, "branch")
+
         nonlinearity = activation(self.activation)
         characters = EMBEDDING in params
         if characters:
@@ -124,10 +127,10 @@ class Transformer(SequenceModel):
         for layer in range(self.layers):
             name = f"layers.{layer}"
             a = self._attention(norm(h, f"{name}.norm1"), params, f"{name}.self_attn", characters)
-            h = h + on_hidden(linear(a, f"{name}.self_attn.out_proj"), f"{name}.self_attn")
+            h = h + branch(linear(a, f"{name}.self_attn.out_proj"), f"{name}.self_attn")
             f = nonlinearity(linear(norm(h, f"{name}.norm2"), f"{name}.linear1"))
             f = linear(on_hidden(f, f"{name}.linear1"), f"{name}.linear2")
-            h = h + on_hidden(f, f"{name}.linear2")
+            h = h + branch(f, f"{name}.linear2")
         h = norm(h, "norm")
         return linear(h if characters else h.mean(1), "head"), {}
 

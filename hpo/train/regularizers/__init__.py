@@ -10,10 +10,11 @@ from hpo.train.regularizers.dropout import Dropout
 from hpo.train.regularizers.l1 import L1
 from hpo.train.regularizers.l2 import L2
 from hpo.train.regularizers.max_norm import MaxNorm
+from hpo.train.regularizers.mma import Mma
 from hpo.train.regularizers.weight_decay import WeightDecay
 from hpo.train.settings import Settings
 
-__all__ = ["L1", "L2", "Clipping", "Dropout", "MaxNorm", "Regularization", "Regularizer"]
+__all__ = ["L1", "L2", "Clipping", "Dropout", "MaxNorm", "Mma", "Regularization", "Regularizer"]
 
 
 class Regularization(Settings):
@@ -23,6 +24,7 @@ class Regularization(Settings):
     l2: L2 | None = Field(None, description="L2 penalty in the gradient")
     weight_decay: WeightDecay | None = Field(None, description="decoupled weight decay")
     max_norm: MaxNorm | None = Field(None, description="bound on each unit's incoming weights")
+    mma: Mma | None = Field(None, description="units driven apart: minimal angles maximised")
 
     def parts(self, learning_rate: float) -> dict[str, Regularizer]:
         """The parts that are present, by name, as they act at a peak learning rate."""

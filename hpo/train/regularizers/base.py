@@ -8,6 +8,7 @@ value of a tensor, or call `.item()`, so that it can also run for many trials at
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import torch
 
 PartState = dict[str, "torch.Tensor"]
+State = dict[str, PartState]  # of the optimizer, the model and each regularizer, by name
 Objective = Callable[["torch.Tensor"], "torch.Tensor"]
 # From an objective and parameters [P] to the objective's value [] and its gradient [P].
 Gradient = Callable[[Objective, "torch.Tensor"], tuple["torch.Tensor", "torch.Tensor"]]
@@ -44,11 +46,39 @@ class Context:
     weights: torch.Tensor
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When a hook between two epochs is called.
+
+    Args:
+        epoch: epochs done.
+        epochs: that there are in all.
+        layout: names and shapes of the parameter vector.
+        generator: what is random is drawn from it; on the CPU.
+    """
+
+    epoch: int
+    epochs: int
+    layout: Layout
+    generator: torch.Generator
+
+
 class Regularizer(Settings):
-    """A regularizer's settings and its hooks, in the order in which a step calls them.
+    """A regularizer's settings and its hooks, in the order in which a training calls them.
 
     B is the batch size, P the number of parameters.
     """
+
+    def check(self, name: str, inputs: tuple[int, ...], layout: Layout) -> None:
+        """Whether it means anything for these examples and this model.
+
+        Args:
+            name: of the part, for the message.
+            inputs: the shape of one example; of a text a `Window`.
+
+        Raises:
+            InputError: it does not.
+        """
 
     def init_state(self, params: torch.Tensor) -> PartState:
         """Tensors of its own that the part keeps from step to step; called once, before training.
@@ -57,6 +87,24 @@ class Regularizer(Settings):
             params: the initial parameters, [P].
         """
         return {}
+
+    def before_epoch(
+        self, params: torch.Tensor, state: State, moment: Moment
+    ) -> tuple[torch.Tensor, State]:
+        """Replaces parameters and state between two epochs, or before the first one.
+
+        Called for one trial alone, with numbers in place of its per-lane fields and tensors of the
+        device it trains on, so that it may look at values. It must not write into what it is given.
+
+        Args:
+            params: [P].
+            state: of all parts, of the optimizer (`optimizer`) and of the model (`model`).
+        """
+        return params, state
+
+    def acts_before(self, epoch: int, epochs: int) -> bool:
+        """Whether `before_epoch` changes anything when so many of all epochs are done."""
+        return True
 
     def on_batch(
         self, x: torch.Tensor, y: torch.Tensor, context: Context
@@ -73,7 +121,7 @@ class Regularizer(Settings):
     def wrap_gradient(self, gradient: Gradient, context: Context) -> Gradient:
         """Replaces the way gradients are computed, for methods that take more than one.
 
-        The hooks from `on_params` to `penalty` run inside it, as often as it asks for a gradient.
+        The hooks from `on_params` to `on_loss` run inside it, as often as it asks for a gradient.
         What a model keeps beside its parameters is what the last gradient left; all start alike.
         """
         return gradient
@@ -85,6 +133,14 @@ class Regularizer(Settings):
         """
         return params
 
+    def during_forward(self, params: Named, context: Context) -> AbstractContextManager[object]:
+        """Within it the forward pass of the model runs, to replace operations.
+
+        Args:
+            params: what the forward pass sees.
+        """
+        return nullcontext()
+
     def on_hidden(self, h: torch.Tensor, site: str, context: Context) -> torch.Tensor:
         """Replaces the activations of one hidden layer.
 
@@ -94,9 +150,53 @@ class Regularizer(Settings):
         """
         return h
 
+    def on_state(self, h: torch.Tensor, site: str, context: Context) -> torch.Tensor:
+        """Replaces what a recurrent cell sees of its last state.
+
+        Args:
+            h: [B, width], at each step of a sequence in turn.
+            site: the layer's name, the same at each step.
+        """
+        return h
+
+    def on_branch(self, h: torch.Tensor, site: str, context: Context) -> torch.Tensor:
+        """Replaces what is added to a bypass.
+
+        Args:
+            h: [B, ...].
+            site: the name of the block, or of the layer that ends the branch.
+        """
+        return h
+
+    def hidden_penalty(self, h: torch.Tensor, site: str, context: Context) -> torch.Tensor:
+        """A term [] added to the training loss for the activations of each hidden layer.
+
+        Args:
+            h: as the next layer sees them, [B, ...].
+            site: the layer's name; `embedding` of characters.
+        """
+        raise NotImplementedError
+
     def on_targets(self, y: torch.Tensor, context: Context) -> torch.Tensor:
         """Replaces the targets just before the loss sees them, in the form the loss takes."""
         return y
+
+    def on_loss(
+        self,
+        loss: torch.Tensor,
+        outputs: torch.Tensor,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        context: Context,
+    ) -> torch.Tensor:
+        """Replaces the training loss [], before penalties are added to it.
+
+        Args:
+            outputs: of the model, [B, D], or [B, L, D] for windows of a text.
+            x: what the model saw, [B, ...].
+            y: what the loss saw, after `on_targets`.
+        """
+        return loss
 
     def penalty(self, params: Named, context: Context) -> torch.Tensor:
         """A term [] added to the training loss; for what is easiest left to autograd.
