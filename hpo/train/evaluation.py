@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from hpo.lazy import lazy
 from hpo.train.layout import Named
 from hpo.train.models.base import as_it_is
-from hpo.train.problem import Problem, Rows
+from hpo.train.problem import Problem
+from hpo.train.rows import Rows
 from hpo.train.task import SCORES
 
 if TYPE_CHECKING:
@@ -33,9 +34,10 @@ def evaluate(problem: Problem, params: torch.Tensor, state: Named, rows: Rows) -
     """
     size = min(ROWS, max(1, POSITIONS // problem.config.model.positions(problem.splits.inputs)))
     with torch.no_grad():
-        chunks = zip(torch.split(rows.x, size), torch.split(rows.y, size), strict=True)
-        totals = torch.stack([totals_of(problem, params, state, x, y) for x, y in chunks]).sum(0)
-    return as_metrics(problem, totals.tolist(), len(rows.x))
+        totals = torch.stack(
+            [totals_of(problem, params, state, x, y) for x, y in rows.batches(size)]
+        ).sum(0)
+    return as_metrics(problem, totals.tolist(), len(rows))
 
 
 def totals_of(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from hpo.errors import InputError, ResourceError
 from hpo.lazy import lazy
@@ -16,19 +16,13 @@ from hpo.train.losses import default_loss
 from hpo.train.models import kinds_for
 from hpo.train.noise import derive
 from hpo.train.precision import check_precision, dtype_of
+from hpo.train.rows import Rows
 from hpo.train.task import LIKE
 
 if TYPE_CHECKING:
     import torch
 else:
     torch = lazy("torch")
-
-
-class Rows(NamedTuple):
-    """A split on the device, as in `Arrays`."""
-
-    x: torch.Tensor
-    y: torch.Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +50,12 @@ class Problem:
         return torch.empty(0, dtype=self.dtype, device=self.device)
 
     def rows(self, arrays: Arrays) -> Rows:
-        """A split on the device, numbers in the config's precision."""
-        x, y = (torch.from_numpy(array).to(self.device) for array in (arrays.x, arrays.y))
-        return Rows(
+        """A split for the device, numbers in the config's precision."""
+        x, y = (torch.from_numpy(array) for array in (arrays.x, arrays.y))
+        return Rows.placed(
             x.to(self.dtype) if x.is_floating_point() else x,
             y.to(self.dtype) if y.is_floating_point() else y,
+            self.device,
         )
 
     def initial_params(self, seed: int) -> torch.Tensor:

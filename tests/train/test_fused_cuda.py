@@ -11,6 +11,7 @@ from test_fused_driver import PARTS, alone, fuse, lanes_of, weights
 from train_helpers import EVERYTHING
 
 from hpo.records import Decision
+from hpo.train import rows
 
 pytestmark = [
     pytest.mark.gpu,
@@ -51,3 +52,14 @@ def test_coarser_products_lead_near_the_same_place(tmp_path: Path, precision: st
         assert ours is not None and theirs is not None
         assert ours["val_loss"] == pytest.approx(theirs["val_loss"], rel=0.2, abs=0.02)
         assert ours != theirs, "the precision changed nothing"
+
+
+def test_data_that_do_not_fit_train_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = lanes_of(EVERYTHING | CUDA)
+    there = fuse(tmp_path / "there", cases)
+    monkeypatch.setattr(rows, "room", lambda device: 0)
+    beside = fuse(tmp_path / "beside", lanes_of(EVERYTHING | CUDA | {"cuda_graphs": True}))
+    for k, case in enumerate(cases):
+        assert beside.ended[k] == pytest.approx(there.ended[k], rel=1e-12)
+        _, result = alone(tmp_path / f"alone-{k}", case, seed=k)
+        assert beside.ended[k] == pytest.approx(result, rel=1e-10)

@@ -48,17 +48,17 @@ def lane_bytes(problem: Problem, lanes: int) -> int:
     like = problem.like
     values = tensors(problem.config, like)
     train, size = problem.rows(problem.splits.train), problem.config.stages()[-1].batch_size
-    index = torch.arange(min(size, len(train.x)), device=problem.device).expand(lanes, -1)
+    index = torch.arange(min(size, len(train)), device=problem.device).expand(lanes, -1)
     zeros = like.new_zeros(lanes)
     keys = step_keys(0, torch.arange(lanes)).to(problem.device)
 
     def work() -> None:
         stack = pile([program.start(problem.initial_params(0), values)] * lanes)
-        batch = Batch(train.x[index], train.y[index], zeros, zeros, keys)
+        batch = Batch(*train.take(index), zeros, zeros, keys)
         params, state, _ = program.step(stack.params, stack.state, batch, stack.values)
         shown = program.shown(params, state, stack.values)
         with torch.no_grad():
-            rows = train.x[: CHUNK * size], train.y[: CHUNK * size]
+            rows = next(train.batches(CHUNK * size))
             program.totals(shown, state["model"], *rows)
 
     return (_peak if problem.device.type == "cuda" else _allocated)(work)

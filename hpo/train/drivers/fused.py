@@ -103,9 +103,11 @@ class Training:
         self._program = Program(problem)
         train = problem.rows(problem.splits.train)
         validation = None if problem.refit else problem.rows(problem.splits.validation)
-        graphed = problem.device.type == "cuda" and problem.config.cuda_graphs
+        # A graph copies nothing to the device.
+        there = train.are_there and (validation is None or validation.are_there)
+        graphed = problem.device.type == "cuda" and problem.config.cuda_graphs and there
         self._passes = (Graphed if graphed else Eager)(self._program, train, validation)
-        self._rows = torch.arange(len(train.x), device=problem.device)
+        self._rows = torch.arange(len(train), device=problem.device)
         self._like = problem.like
         self._lanes: list[Lane] = []  # in the order of the stack
         self._stack: Stack | None = None

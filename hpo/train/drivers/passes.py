@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hpo.lazy import lazy
 from hpo.train.drivers.graphs import Captured
 from hpo.train.drivers.stack import Epoch, Program, Stack, overwrite
-from hpo.train.problem import Rows
+from hpo.train.rows import Rows
 from hpo.train.step import Batch
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Passes(ABC):
         Returns:
             the lanes after it, and the sums over these rows of their losses, float64 [K].
         """
-        batch = Batch(self._train.x[index], self._train.y[index], *numbers)
+        batch = Batch(*self._train.take(index), *numbers)
         params, state, loss = self._program.step(stack.params, stack.state, batch, stack.values)
         return stack._replace(params=params, state=state), loss.double() * index.shape[1]
 
@@ -72,11 +72,7 @@ class Passes(ABC):
         """Of parameters [K, P] on the validation split, float64 [K, 2]."""
         if self._validation is None:
             return None
-        rows = zip(
-            torch.split(self._validation.x, chunk),
-            torch.split(self._validation.y, chunk),
-            strict=True,
-        )
+        rows = self._validation.batches(chunk)
         with torch.no_grad():
             return torch.stack(
                 [self._program.totals(shown, stack.state["model"], x, y) for x, y in rows]

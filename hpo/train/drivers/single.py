@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy
@@ -17,7 +17,7 @@ from hpo.train.noise import step_keys
 from hpo.train.normalizations import ModelState
 from hpo.train.order import orders
 from hpo.train.precision import arithmetic
-from hpo.train.problem import Problem, Rows, assemble
+from hpo.train.problem import Problem, assemble
 from hpo.train.progress import Kept, Progress, TrialFiles
 from hpo.train.step import Batch, Knobs, Step
 from hpo.train.timetable import Timetable
@@ -101,7 +101,7 @@ class Training:
         self._seed = seed
         self._train = problem.rows(problem.splits.train)
         self._validation = problem.rows(problem.splits.validation)
-        self._timetable = Timetable.of(config, len(self._train.x))
+        self._timetable = Timetable.of(config, len(self._train))
         self._epochs = Epochs(problem, self._timetable)
 
         like = problem.like
@@ -135,13 +135,14 @@ class Training:
             progress.epoch,
             self._problem.config.epochs,
         )
-        batches = self._batches(progress.epoch)
-        for batch in batches:
+        sizes = []
+        for batch in self._batches(progress.epoch):
             params, state, metrics = self._step(params, state, batch, self._knobs)
             losses.append(metrics["loss"])
-        sizes = torch.tensor([len(batch.x) for batch in batches], dtype=torch.float64)
+            sizes.append(len(batch.x))
+        weights = torch.tensor(sizes, dtype=torch.float64)
         # The one place where the host waits for the device: once an epoch, not once a step.
-        train_loss = float(torch.stack(losses).double().cpu() @ sizes / sizes.sum())
+        train_loss = float(torch.stack(losses).double().cpu() @ weights / weights.sum())
 
         shown = self._step.eval_params(params, state, self._knobs)
         reached = {"train_loss": train_loss}
@@ -154,20 +155,16 @@ class Training:
             kept = Kept(shown, state["model"], epoch, reached)
         return Progress(epoch, params, state, reached, kept)
 
-    def _batches(self, epoch: int) -> list[Batch]:
+    def _batches(self, epoch: int) -> Iterator[Batch]:
         train, size = self._train, self._timetable.batch_sizes[epoch]
-        rows = torch.arange(len(train.x), device=train.x.device)
+        rows = torch.arange(len(train), device=train.device)
         (order,) = orders([self._seed], [epoch], rows)
-        shuffled = Rows(train.x[order], train.y[order])
         steps = self._timetable.steps(epoch)
-        return [
-            Batch(*tensors)
-            for tensors in zip(
-                torch.split(shuffled.x, size),
-                torch.split(shuffled.y, size),
-                self._t[steps].unbind(),
-                self._rates[steps].unbind(),
-                self._keys[steps].unbind(),
-                strict=True,
-            )
-        ]
+        numbers = zip(
+            self._t[steps].unbind(),
+            self._rates[steps].unbind(),
+            self._keys[steps].unbind(),
+            strict=True,
+        )
+        for batch, of_step in zip(train.batches(size, order), numbers, strict=True):
+            yield Batch(*batch, *of_step)

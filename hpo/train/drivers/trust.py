@@ -45,7 +45,7 @@ def _difference(problem: Problem) -> float:
     like = problem.like
     values = tensors(problem.config, like)
     train, size = problem.rows(problem.splits.train), problem.config.batch_lr.batch_size
-    rows = torch.arange(2 * STEPS * size, device=problem.device) % len(train.x)
+    rows = torch.arange(2 * STEPS * size, device=problem.device) % len(train)
     index = rows.view(STEPS, 2, size)
     keys = step_keys(0, torch.arange(2)).to(problem.device)
     lr, t = like.new_full((2,), RATE), like.new_zeros(2)
@@ -54,7 +54,7 @@ def _difference(problem: Problem) -> float:
     starts = [program.start(problem.initial_params(seed), values) for seed in range(2)]
     stack = pile(starts)
     for step in range(STEPS):
-        batch = Batch(train.x[index[step]], train.y[index[step]], t, lr, keys)
+        batch = Batch(*train.take(index[step]), t, lr, keys)
         params, state, _ = program.step(stack.params, stack.state, batch, stack.values)
         stack = stack._replace(params=params, state=state)
 
@@ -65,7 +65,7 @@ def _difference(problem: Problem) -> float:
         params, state = start.params, start.state
         for step in range(STEPS):
             own = index[step, lane]
-            batch = Batch(train.x[own], train.y[own], t[lane], lr[lane], keys[lane])
+            batch = Batch(*train.take(own), t[lane], lr[lane], keys[lane])
             params, state, _ = alone(params, state, batch, parts)
         went = (params - start.params).abs().max()
         worst = max(worst, float((stack.params[lane] - params).abs().max() / went))
