@@ -123,19 +123,20 @@ class Coordinator:
                 if not self._drawn(draw, self._crew.busy + 1):
                     return None
 
-    def more(self, worker: str, held: Sequence[int], room: int) -> list[TrialSpec]:
-        """Trials that can train together with those that the worker holds, at most `room`.
+    def more(self, worker: str, held: Sequence[int], room: int, fewest: int = 0) -> list[TrialSpec]:
+        """Trials that can train together with those that the worker holds, at most `room`; none if
+        there are not even `fewest`.
 
-        They are those that come next in any case. Of what is drawn on the way, what does not fit
-        waits for another pack or worker. What the worker does not name it does not run: it has not
-        heard an earlier answer.
+        They are those that come next in any case. Of what is drawn on the way, what does not fit,
+        or is not enough, waits for another pack or worker. What the worker does not name it does
+        not run: it has not heard an earlier answer.
         """
         with self._asking:
             for _ in range(DRAWS_A_LANE * room):
-                draw = self._draw_to_join(worker, held, room)
+                draw = self._draw_to_join(worker, held, room, fewest)
                 if draw is None or not self._drawn(draw, self._crew.busy):
                     break
-            return self._join(worker, held, room)
+            return self._join(worker, held, room, fewest)
 
     @locked
     def give_back(self, worker: str, numbers: Sequence[int], alone: bool) -> None:
@@ -395,16 +396,16 @@ class Coordinator:
 
     @locked
     def _draw_to_join(
-        self, worker: str, held: Sequence[int], room: int
+        self, worker: str, held: Sequence[int], room: int, fewest: int
     ) -> Future[Proposal | None] | None:
         """The draw of another trial for those that a worker holds, if that is of use."""
-        wanted = self._packing.wants(worker, self._room(worker, held, room))
+        wanted = self._packing.wants(worker, self._room(worker, held, room), fewest)
         return self._draws.next() if wanted and self._may_ask() else None
 
     @locked
-    def _join(self, worker: str, held: Sequence[int], room: int) -> list[TrialSpec]:
+    def _join(self, worker: str, held: Sequence[int], room: int, fewest: int) -> list[TrialSpec]:
         """Trials that wait and can join those that a worker holds."""
-        fit = self._packing.fitting(worker, self._room(worker, held, room))
+        fit = self._packing.fitting(worker, self._room(worker, held, room), fewest)
         return [self._lease_to(worker, number) for number in fit]
 
     def _room(self, worker: str, held: Sequence[int], room: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 
 from hpo.assignments import Assignments
@@ -14,6 +15,10 @@ study learns from results, no more wait than a pack has lanes."""
 AHEAD_PART, AHEAD_LEAST = 4, 8
 """Packs of a study that learns from its results may hold a quarter of its trials, or so many: what
 is drawn for them is drawn without each other's results."""
+
+EXPECTED = 2
+"""None is drawn ahead of results for a pack unless so many times as many as it needs are to be
+expected: shares of keys are known from few draws, and what is drawn in vain learns nothing."""
 
 
 class Packing:
@@ -38,6 +43,7 @@ class Packing:
         self._crew = crew
         self._key = key
         self._keys: dict[int, str | None] = {}
+        self._drawn: Counter[str | None] = Counter()  # by key
         self._alone: set[int] = set()
         self._widest: int | None = None
         self._misfits = 1 if learns else DRAWS_A_LANE
@@ -57,36 +63,49 @@ class Packing:
         """So many were too many for a machine: packs have half of that from now on."""
         self._widest = min(self._widest or lanes, max(1, lanes // 2))
 
-    def fitting(self, worker: str, room: int) -> list[int]:
+    def fitting(self, worker: str, room: int, fewest: int = 0) -> list[int]:
         """Trials that wait and can join the pack of a worker with room for so many more.
 
-        They are those that are handed out next.
+        They are those that are handed out next; none if there are not even `fewest`.
         """
-        fit, room = self._fit(worker, room)
-        return fit[:room]
+        fit = self._waiting(self._shared(worker))[: self._room(worker, room)]
+        return fit if len(fit) >= fewest else []
 
-    def wants(self, worker: str, room: int) -> bool:
-        """Whether another trial is to be drawn for such a pack."""
-        fit, room = self._fit(worker, room)
-        held, waiting = self._crew.held, len(self._crew.waiting)
-        width = len(self._crew.of(worker)) + room
-        crowded = waiting - len(fit) >= self._misfits * width
-        return len(fit) < room and not crowded and held + waiting < self._ahead
+    def wants(self, worker: str, room: int, fewest: int = 0) -> bool:
+        """Whether another trial is to be drawn for such a pack.
 
-    def _fit(self, worker: str, room: int) -> tuple[list[int], int]:
-        """All that wait and fit, and room for how many of them there is."""
-        held = self._crew.of(worker)
-        keys = {self._key_of(number) for number in held}
-        if len(keys) != 1 or None in keys:
-            return [], 0
-        fit = [number for number in self._crew.waiting if self._key_of(number) in keys]
-        if self._widest is not None:
-            room = max(0, min(room, self._widest - len(held)))
-        return fit, room
+        Ahead of results none is where enough that fit are not to be expected, by the keys of what
+        was drawn so far.
+        """
+        key, room = self._shared(worker), self._room(worker, room)
+        if key is None or room < fewest:
+            return False
+        fit, waiting = len(self._waiting(key)), len(self._crew.waiting)
+        crowded = waiting - fit >= self._misfits * (len(self._crew.of(worker)) + room)
+        ahead = self._crew.held + waiting >= self._ahead
+        expected = self._ahead * self._drawn[key] / self._drawn.total()
+        return fit < room and not crowded and not ahead and expected >= EXPECTED * fewest
+
+    def _shared(self, worker: str) -> str | None:
+        """The key of all that a worker holds; `None` if they take no others along."""
+        keys = {self._key_of(number) for number in self._crew.of(worker)}
+        return keys.pop() if len(keys) == 1 else None
+
+    def _waiting(self, key: str | None) -> list[int]:
+        """Trials of a key that wait."""
+        if key is None:
+            return []
+        return [number for number in self._crew.waiting if self._key_of(number) == key]
+
+    def _room(self, worker: str, room: int) -> int:
+        if self._widest is None:
+            return room
+        return max(0, min(room, self._widest - len(self._crew.of(worker))))
 
     def _key_of(self, number: int) -> str | None:
         if number in self._alone:
             return None
         if number not in self._keys:
             self._keys[number] = self._key(number)
+            self._drawn[self._keys[number]] += 1
         return self._keys[number]

@@ -91,3 +91,38 @@ def test_a_quarter_of_the_trials_is_drawn_without_each_others_results(crew, tota
     assert packing(crew, learns=True, total=total).wants("w", 9) is wants
     assert packing(crew, learns=True).wants("w", 9), "the width is the user's own choice"
     assert packing(crew, total=total).wants("w", 9), "nothing is learnt"
+
+
+def test_what_is_not_enough_is_not_worth_a_pack(crew):
+    """Two wait that fit."""
+    here = packing(crew)
+    assert here.fitting("w", 8, fewest=2) == [2, 4]
+    assert here.fitting("w", 8, fewest=3) == [] and here.wants("w", 8, fewest=3)
+    assert here.fitting("w", 1, fewest=2) == [] and not here.wants("w", 1, fewest=2)
+
+
+def test_more_than_enough_is_expected_before_trials_are_drawn_ahead_of_results(crew):
+    """Three of ten have that key, so four or five of the sixteen that may be drawn ahead."""
+    ahead = {"learns": True, "total": 64}
+    assert packing(crew, **ahead).wants("w", 12, fewest=2)
+    assert not packing(crew, **ahead).wants("w", 12, fewest=3)
+    assert packing(crew, learns=True).wants("w", 12, fewest=5)
+    assert packing(crew, total=64).wants("w", 12, fewest=5)
+    assert packing(crew, **ahead).wants("w", 12), "any number is enough"
+
+
+def test_what_was_drawn_counts_once_and_for_good():
+    """One key takes the place of the other, and with time its packs are to be expected."""
+    crew = Assignments([0], 0.0)
+    keys = "b" * 8 + "a" * 8
+    here = packing(crew, keys, learns=True, total=36)
+    expected = []
+    for number in range(len(keys)):
+        if number:
+            crew.put(number)
+        crew.hand_to("w", number)
+        expected.append(here.wants("w", 8, fewest=2))
+        assert here.wants("w", 8, fewest=2) is expected[-1]
+        crew.drop(number)
+        here.ended(number)
+    assert expected == [True] * 8 + [False] * 6 + [True] * 2
