@@ -29,7 +29,7 @@ MOST = {"cpu": 32, "cuda": 512}
 
 FEWEST = {"cpu": 6, "cuda": 1}
 """Lanes from which on each costs less than a trial alone. On a CPU a step of a small MLP takes as
-long per lane with 4 or 5 as alone, longer with fewer, and four fifths with 6: `benchmarks/fused.py
+long per lane with 4 or 5 as alone, longer with fewer, and five sixths with 6: `benchmarks/fused.py
 --lanes 1 4 5 6`. On a GPU launches cost most, and are shared from the second lane on."""
 
 
