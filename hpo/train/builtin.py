@@ -65,6 +65,11 @@ class BuiltinTrainer(Trainable):
 
         return room(config, folder, share)
 
+    def fewest(self, config: TrainConfig) -> int:
+        from hpo.train.drivers.capacity import fewest
+
+        return fewest(config)
+
     def run_many(self, pack: Pack) -> None:
         from hpo.train.drivers.fused import run_many
 

@@ -93,7 +93,7 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
     """
     if refit is not None and not 1 <= refit <= config.epochs:
         raise InputError(f"a refit takes 1 to {config.epochs} epochs, those of its config: {refit}")
-    device = _device(config)
+    device = device_of(config)
     check_precision(config.precision, device.type)
     splits = load(config.data, folder, refit is not None)
     _check_growth(config, len(splits.train.x))
@@ -150,7 +150,7 @@ def _check_growth(config: TrainConfig, rows: int) -> None:
         )
 
 
-def _device(config: TrainConfig) -> torch.device:
+def device_of(config: TrainConfig) -> torch.device:
     available = torch.cuda.is_available()
     if config.device == "cuda" and not available:
         raise ResourceError(
