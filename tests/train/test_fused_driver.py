@@ -42,6 +42,8 @@ PARTS: dict[str, dict[str, Any]] = {
     },
     "max_norm": {"regularization": {"max_norm": {"radius": 1.0}}},
     "mma": {"regularization": {"mma": {"strength": 0.1}}},
+    "weight_noise": {"regularization": {"weight_noise": {"sd": 0.1}}},
+    "gradient_noise": {"regularization": {"gradient_noise": {"sd": 0.1, "gamma": 0.5}}},
     "dropout_input": {"dropout": {"input": 0.1}},
     "dropout_hidden": {"dropout": {"hidden": 0.2}},
     "smoothing": {"loss": {"kind": "cross_entropy", "label_smoothing": 0.1}},

@@ -126,6 +126,14 @@ NEUTRAL = {
     ),
     "max_norm": ("regularization.max_norm.radius", {"regularization": {"max_norm": {"radius": 1}}}),
     "mma": ("regularization.mma.strength", {"regularization": {"mma": {"strength": 0.5}}}),
+    "weight noise": (
+        "regularization.weight_noise.sd",
+        {"regularization": {"weight_noise": {"sd": 0.3}}},
+    ),
+    "gradient noise": (
+        "regularization.gradient_noise.sd",
+        {"regularization": {"gradient_noise": {"sd": 0.3}}},
+    ),
     "input dropout": ("dropout.input", {"dropout": {"input": 0.3}}),
     "hidden dropout": ("dropout.hidden", {"dropout": {"hidden": 0.3}}),
     "label smoothing": (

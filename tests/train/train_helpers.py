@@ -35,6 +35,8 @@ EVERYTHING: dict[str, Any] = {
         "l2": {"strength": 0.01},
         "weight_decay": {"strength": 0.05},
         "max_norm": {"radius": 1.0},
+        "weight_noise": {"sd": 0.02},
+        "gradient_noise": {"sd": 0.02},
     },
     "dropout": {"input": 0.1, "hidden": 0.2},
     "augmentation": {"noise": {"sd": 0.1}, "mixup": {"alpha": 0.5}},
