@@ -10,8 +10,9 @@ Example:
 
 from __future__ import annotations
 
+from hpo.train.regularizers.dropout import inverted_dropout
 from hpo.train.regularizers.gradient_noise import gradient_noise_sd
 from hpo.train.regularizers.l1 import soft_threshold
 from hpo.train.regularizers.mma import mma_loss
 
-__all__ = ["gradient_noise_sd", "mma_loss", "soft_threshold"]
+__all__ = ["gradient_noise_sd", "inverted_dropout", "mma_loss", "soft_threshold"]

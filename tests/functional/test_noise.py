@@ -60,9 +60,7 @@ def test_weight_noise_is_on_weights_alone_and_drawn_once_a_step() -> None:
     first, again, later = (part.on_params(params, context(t)) for t in (0, 0, 1))
     assert torch.equal(first["dense.bias"], params["dense.bias"])
     for name in ("dense.weight", "head.weight"):
-        assert torch.equal(first[name], again[name]), (
-            "one noise, however many gradients"
-        )
+        assert torch.equal(first[name], again[name]), "one noise, however many gradients"
         assert not torch.equal(first[name], later[name])
     added = first["head.weight"] - params["head.weight"]
     assert added.std().item() == pytest.approx(0.1, rel=4 / math.sqrt(2 * added.numel()))

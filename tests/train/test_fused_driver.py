@@ -44,6 +44,7 @@ PARTS: dict[str, dict[str, Any]] = {
     "mma": {"regularization": {"mma": {"strength": 0.1}}},
     "weight_noise": {"regularization": {"weight_noise": {"sd": 0.1}}},
     "gradient_noise": {"regularization": {"gradient_noise": {"sd": 0.1, "gamma": 0.5}}},
+    "drop_connect": {"regularization": {"drop_connect": {"rate": 0.1}}},
     "dropout_input": {"dropout": {"input": 0.1}},
     "dropout_hidden": {"dropout": {"hidden": 0.2}},
     "smoothing": {"loss": {"kind": "cross_entropy", "label_smoothing": 0.1}},

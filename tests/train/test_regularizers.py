@@ -134,6 +134,10 @@ NEUTRAL = {
         "regularization.gradient_noise.sd",
         {"regularization": {"gradient_noise": {"sd": 0.3}}},
     ),
+    "drop connect": (
+        "regularization.drop_connect.rate",
+        {"regularization": {"drop_connect": {"rate": 0.3}}},
+    ),
     "input dropout": ("dropout.input", {"dropout": {"input": 0.3}}),
     "hidden dropout": ("dropout.hidden", {"dropout": {"hidden": 0.3}}),
     "label smoothing": (

@@ -37,6 +37,7 @@ EVERYTHING: dict[str, Any] = {
         "max_norm": {"radius": 1.0},
         "weight_noise": {"sd": 0.02},
         "gradient_noise": {"sd": 0.02},
+        "drop_connect": {"rate": 0.05},
     },
     "dropout": {"input": 0.1, "hidden": 0.2},
     "augmentation": {"noise": {"sd": 0.1}, "mixup": {"alpha": 0.5}},

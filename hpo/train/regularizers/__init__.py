@@ -6,6 +6,7 @@ from pydantic import Field
 
 from hpo.train.regularizers.base import Regularizer
 from hpo.train.regularizers.clipping import Clipping
+from hpo.train.regularizers.drop_connect import DropConnect
 from hpo.train.regularizers.dropout import Dropout
 from hpo.train.regularizers.gradient_noise import GradientNoise
 from hpo.train.regularizers.l1 import L1
@@ -20,6 +21,7 @@ __all__ = [
     "L1",
     "L2",
     "Clipping",
+    "DropConnect",
     "Dropout",
     "GradientNoise",
     "MaxNorm",
@@ -42,6 +44,7 @@ class Regularization(Settings):
     gradient_noise: GradientNoise | None = Field(
         None, description="gaussian noise on the gradient, less from step to step"
     )
+    drop_connect: DropConnect | None = Field(None, description="dropout of single weights")
 
     def parts(self, learning_rate: float) -> dict[str, Regularizer]:
         """The parts that are present, by name, as they act at a peak learning rate."""
