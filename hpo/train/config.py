@@ -13,6 +13,7 @@ from hpo.train.early_stopping import EarlyStopping
 from hpo.train.initializers import Initializer, Kaiming
 from hpo.train.losses import Loss
 from hpo.train.models import Custom, Model
+from hpo.train.models.recurrent import Recurrent
 from hpo.train.optimizers import Optimizer, OptimizerPart, Sgd
 from hpo.train.precision import Precision
 from hpo.train.regularizers import Clipping, Dropout, Regularization, Regularizer
@@ -150,6 +151,12 @@ class TrainConfig(Settings):
                 "dropout.hidden needs hidden activations to act on, got "
                 f"{self.dropout.hidden:g} and model.hidden []; name modules of the model there, or "
                 "set dropout.hidden to 0"
+            )
+        recurrent = self.regularization.variational_dropout
+        if recurrent and recurrent.active() and not isinstance(self.model, Recurrent):
+            raise ValueError(
+                "regularization.variational_dropout is for recurrent nets, got model.kind "
+                f"{self.model.kind}; use model.kind: gru or lstm, or leave it out: there is dropout"
             )
 
     def _check_cycles(self) -> None:

@@ -7,18 +7,29 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
+from hpo.errors import InputError
 from hpo.functional import inverted_dropout
+from hpo.train.builtin import trainer
+from hpo.train.config import TrainConfig
 from hpo.train.layout import Layout
 from hpo.train.noise import NoiseSource, step_keys
-from hpo.train.regularizers import DropConnect
+from hpo.train.regularizers import DropConnect, VariationalDropout
 from hpo.train.regularizers.base import Context
+from hpo.train.task import Window
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden.json").read_text())
 LIKE = torch.empty(0, dtype=torch.float64)
 SOURCE = NoiseSource(LIKE.device)
+
+
+def config(**changes: Any) -> TrainConfig:
+    small = {"data": {"kind": "sklearn", "name": "iris"}, "model": {"kind": "mlp"}, "device": "cpu"}
+    return TrainConfig.model_validate(small | changes)
 
 
 def context(layout: Layout, step: int = 0) -> Context:
@@ -89,3 +100,110 @@ def test_a_weight_that_is_dropped_gets_no_gradient() -> None:
     seen = DropConnect(rate=0.5).on_params(layout.split(vector), context(layout))["dense.weight"]
     (gradient,) = torch.autograd.grad(seen.square().sum(), vector)
     assert torch.equal(gradient.view(4, 5) == 0, seen == 0) and (seen == 0).any()
+
+
+# ---- along sequences ----
+
+B, L, WIDTH = 64, 9, 8
+TEXT = Window(length=L, characters=30)
+GRU = {"kind": "gru", "width": WIDTH, "layers": 2}
+
+
+def layout_of(**model: Any) -> Layout:
+    return config(model=GRU | model).model.layout(TEXT, 3)
+
+
+def ratio(part: VariationalDropout, site: str, step: int = 0) -> torch.Tensor:
+    """What activations are multiplied by, [B, L, width]."""
+    h = 1 + torch.rand(B, L, WIDTH, dtype=torch.float64)
+    return (part.on_hidden(h, site, context(layout_of(), step)) / h).round(decimals=9)
+
+
+@pytest.mark.parametrize(
+    ("field", "site"),
+    [("input", "embedding"), ("input", "rnn.l0"), ("output", "rnn.l1")],
+)
+def test_a_mask_is_the_same_at_all_steps_and_another_for_each_sequence(
+    field: str, site: str
+) -> None:
+    part = VariationalDropout(**{field: 0.4})
+    found = ratio(part, site)
+    assert torch.equal(found, found[:, :1].expand_as(found)), "the same at all steps"
+    assert len(found[:, 0].unique(dim=0)) > B / 2, "another for each sequence"
+    assert set(found.unique().tolist()) == {0.0, round(1 / 0.6, 9)}
+    assert not torch.equal(found, ratio(part, site, step=1)), "drawn anew for each batch"
+    for other in {"embedding", "rnn.l0", "rnn.l1"} - {site}:
+        mask = ratio(part, other)
+        assert not torch.equal(mask, found), "another for each layer"
+        assert (mask == 1).all() == ((field == "output") or other == "rnn.l1")
+
+
+def test_of_a_state_the_same_is_dropped_at_all_steps() -> None:
+    part, now = VariationalDropout(state=0.4), context(layout_of())
+    steps = [
+        part.on_state(torch.full((B, WIDTH), 1.0 + t), "rnn.l0", now) / (1 + t) for t in (0, 5)
+    ]
+    assert torch.allclose(*steps) and (steps[0] == 0).any()
+    assert len(steps[0].unique(dim=0)) > B / 2
+    assert not torch.equal(steps[0] == 0, part.on_state(torch.ones(B, WIDTH), "rnn.l1", now) == 0)
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm"])
+def test_in_a_net_the_state_is_masked_alike_from_first_to_last_step(kind: str) -> None:
+    model = config(model=GRU | {"kind": kind, "layers": 1}).model
+    layout = model.layout(TEXT, 3)
+    params = layout.split(torch.randn(layout.size, dtype=torch.float64))
+    part, now, seen = VariationalDropout(state=0.4), context(layout), []
+
+    def on_hidden(h: torch.Tensor, site: str, kind: str = "activation") -> torch.Tensor:
+        if kind == "state":
+            seen.append(part.on_state(torch.ones_like(h), site, now))
+            return h * seen[-1]
+        return h
+
+    model.apply(params, {}, torch.randint(30, (B, L)), on_hidden, training=True)
+    assert len(seen) == L and all(torch.equal(mask, seen[0]) for mask in seen)
+    assert not torch.equal(seen[0][0], seen[0][1])
+
+
+def test_a_character_is_dropped_wherever_it_occurs() -> None:
+    layout = layout_of()
+    params = layout.split(torch.ones(layout.size, dtype=torch.float64))
+    rows = VariationalDropout(embedding=0.4).on_params(params, context(layout))["embedding.weight"]
+    assert torch.equal(rows, rows[:, :1].expand_as(rows))
+    assert set(rows[:, 0].tolist()) == {0.0, 1 / 0.6}
+
+
+def test_channels_of_series_are_dropped_for_all_of_it() -> None:
+    x, y = torch.ones(B, 3, L, dtype=torch.float64), torch.zeros(B)
+    found, _ = VariationalDropout(input=0.4).on_batch(x, y, context(layout_of()))
+    assert torch.equal(found, found[..., :1].expand_as(found))
+    assert set(found.unique().tolist()) == {0.0, 1 / 0.6}
+    text = torch.ones(B, L, dtype=torch.int64)
+    assert VariationalDropout(input=0.4).on_batch(text, y, context(layout_of()))[0] is text
+
+
+def test_it_is_for_recurrent_nets() -> None:
+    rates = {"variational_dropout": {"state": 0.2}}
+    with pytest.raises(
+        ValidationError, match=r"variational_dropout is for recurrent nets, got .*mlp"
+    ):
+        config(regularization=rates)
+    assert config(regularization={"variational_dropout": {}}), "all rates 0 are no dropout"
+
+
+@pytest.mark.parametrize(
+    ("field", "x", "message"),
+    [
+        ("embedding", (20, 2, 5), "embedding drops characters of a text"),
+        ("input", (20, 5), "input drops channels for all of a series, and these have one"),
+    ],
+)
+def test_series_have_no_characters_and_several_channels(
+    tmp_path: Path, field: str, x: tuple[int, ...], message: str
+) -> None:
+    np.savez(tmp_path / "s.npz", x=np.random.default_rng(0).normal(size=x), y=np.arange(20) % 2)
+    data = {"kind": "npz", "path": "s.npz", "series": len(x) == 3}
+    case = config(data=data, model=GRU, regularization={"variational_dropout": {field: 0.2}})
+    with pytest.raises(InputError, match=message):
+        trainer.check(case, tmp_path)

@@ -224,6 +224,10 @@ SEQUENCES: dict[str, dict[str, Any]] = {
 }
 
 
+VARIATIONAL = {"input": 0.1, "state": 0.1, "output": 0.1, "embedding": 0.1}
+RECURRENT = {kind: {"variational_dropout": VARIATIONAL} for kind in ("gru", "lstm")}
+
+
 @pytest.mark.parametrize("model", SEQUENCES)
 def test_texts_train_together(tmp_path: Path, model: str) -> None:
     (tmp_path / "t.txt").write_text("the quick brown fox, and so on; " * 16)
@@ -231,7 +235,7 @@ def test_texts_train_together(tmp_path: Path, model: str) -> None:
         "data": {"kind": "text", "path": str(tmp_path / "t.txt"), "length": 6},
         "model": SEQUENCES[model],
         "dropout": {"hidden": 0.2},
-        "regularization": EVERYTHING["regularization"],
+        "regularization": EVERYTHING["regularization"] | RECURRENT.get(model, {}),
         "loss": EVERYTHING["loss"],
     }
     assert_equal_alone(tmp_path, lanes_of(SHORT | changes))

@@ -22,10 +22,12 @@ from hpo.train.regularizers.l1 import soft_threshold
 from hpo.train.regularizers.max_norm import project_rows
 from hpo.train.settings import per_lane
 from hpo.train.step import Batch, Knobs, Step
+from hpo.train.task import Window
 
 LIKE = torch.empty(0, dtype=torch.float64)
 B, OUTPUTS = 16, 3
-INPUTS = {"mlp": (5,), "cnn": (2, 8, 8)}
+TEXT = Window(length=6, characters=7)
+INPUTS = {"mlp": (5,), "cnn": (2, 8, 8), "gru": TEXT}
 
 
 def tensor(*values: float) -> torch.Tensor:
@@ -90,7 +92,7 @@ def train(
     """Parameters after some steps, as a vector and by name; `bound` replaces knobs by path."""
     case = case.model_copy(update={"loss": case.loss or config(**EVERYTHING).loss})
     inputs = INPUTS[case.model.kind]
-    layout = Layout(case.model.shapes(inputs, OUTPUTS))
+    layout = case.model.layout(inputs, OUTPUTS)
     generator = torch.Generator().manual_seed(0)
     params = torch.randn(layout.size, generator=generator, dtype=torch.float64)
     step = Step(case, layout, LIKE, value_and_grad)
@@ -102,6 +104,9 @@ def train(
         y = torch.randint(OUTPUTS, (B,), generator=generator)
         if case.loss is not None and case.loss.kind == "mse":
             y = torch.randn(B, OUTPUTS, generator=generator, dtype=torch.float64)
+        if isinstance(inputs, Window):
+            x = torch.randint(inputs.characters, (B, inputs.length), generator=generator)
+            y = torch.randint(OUTPUTS, (B, inputs.length), generator=generator)
         rate = LIKE.new_tensor(0.1)
         key = step_keys(3, torch.tensor([t]))[0]
         batch = Batch(x, y, LIKE.new_tensor(float(t)), rate, key)
@@ -111,6 +116,14 @@ def train(
 
 PLAIN = {"loss": {"kind": "cross_entropy"}, "optimizer": {"kind": "sgd", "momentum": 0.0}}
 CNN = {"model": {"kind": "cnn", "channels": [4]}}
+
+
+GRU = {"model": {"kind": "gru", "width": 4, "layers": 2}}
+
+
+def recurrent(field: str) -> tuple[str, dict[str, Any]]:
+    part = "variational_dropout"
+    return f"regularization.{part}.{field}", {"regularization": {part: {field: 0.3}}, **GRU}
 
 
 def augmented(part: str, field: str, value: float, **more: Any) -> tuple[str, dict[str, Any]]:
@@ -138,6 +151,10 @@ NEUTRAL = {
         "regularization.drop_connect.rate",
         {"regularization": {"drop_connect": {"rate": 0.3}}},
     ),
+    "input of a recurrent net": recurrent("input"),
+    "its state": recurrent("state"),
+    "its output": recurrent("output"),
+    "its characters": recurrent("embedding"),
     "input dropout": ("dropout.input", {"dropout": {"input": 0.3}}),
     "hidden dropout": ("dropout.hidden", {"dropout": {"hidden": 0.3}}),
     "label smoothing": (
@@ -163,11 +180,13 @@ NEUTRAL = {
     "noise": augmented("noise", "sd", 0.3),
     "mixup": augmented("mixup", "alpha", 1.0),
 }
+RECURRENT = ("input of a recurrent net", "its state", "its output", "its characters")
 IMAGES = ("shift", "flip", "brightness", "contrast", "cutout")
 WITHOUT: dict[str, dict[str, Any]] = {
     "rmsprop's momentum": {"optimizer": {"kind": "rmsprop"}},
     "auxiliary targets": {"loss": {"kind": "mse"}},
     **dict.fromkeys(IMAGES, CNN),
+    **dict.fromkeys(RECURRENT, GRU),
 }
 """What is there where a part is absent, if it is more than the plain config."""
 

@@ -13,6 +13,7 @@ from hpo.train.regularizers.l1 import L1
 from hpo.train.regularizers.l2 import L2
 from hpo.train.regularizers.max_norm import MaxNorm
 from hpo.train.regularizers.mma import Mma
+from hpo.train.regularizers.variational_dropout import VariationalDropout
 from hpo.train.regularizers.weight_decay import WeightDecay
 from hpo.train.regularizers.weight_noise import WeightNoise
 from hpo.train.settings import Settings
@@ -28,6 +29,7 @@ __all__ = [
     "Mma",
     "Regularization",
     "Regularizer",
+    "VariationalDropout",
     "WeightNoise",
 ]
 
@@ -45,6 +47,9 @@ class Regularization(Settings):
         None, description="gaussian noise on the gradient, less from step to step"
     )
     drop_connect: DropConnect | None = Field(None, description="dropout of single weights")
+    variational_dropout: VariationalDropout | None = Field(
+        None, description="dropout in recurrent nets, alike at all steps of a sequence"
+    )
 
     def parts(self, learning_rate: float) -> dict[str, Regularizer]:
         """The parts that are present, by name, as they act at a peak learning rate."""
