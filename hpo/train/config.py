@@ -158,6 +158,13 @@ class TrainConfig(Settings):
                 "regularization.variational_dropout is for recurrent nets, got model.kind "
                 f"{self.model.kind}; use model.kind: gru or lstm, or leave it out: there is dropout"
             )
+        depth = self.regularization.stochastic_depth
+        if depth and depth.active() and not self.model.branches():
+            raise ValueError(
+                "regularization.stochastic_depth drops branches beside a bypass, and model.kind "
+                f"{self.model.kind} has none; use model.kind: resnet or transformer, or leave it "
+                "out"
+            )
 
     def _check_cycles(self) -> None:
         stopping = self.early_stopping

@@ -13,12 +13,12 @@ import torch
 from pydantic import ValidationError
 
 from hpo.errors import InputError
-from hpo.functional import inverted_dropout
+from hpo.functional import depth_rates, inverted_dropout
 from hpo.train.builtin import trainer
 from hpo.train.config import TrainConfig
 from hpo.train.layout import Layout
 from hpo.train.noise import NoiseSource, step_keys
-from hpo.train.regularizers import DropConnect, VariationalDropout
+from hpo.train.regularizers import DropConnect, StochasticDepth, VariationalDropout
 from hpo.train.regularizers.base import Context
 from hpo.train.task import Window
 
@@ -207,3 +207,61 @@ def test_series_have_no_characters_and_several_channels(
     case = config(data=data, model=GRU, regularization={"variational_dropout": {field: 0.2}})
     with pytest.raises(InputError, match=message):
         trainer.check(case, tmp_path)
+
+
+# ---- of branches ----
+
+RESNET = {"kind": "resnet", "channels": [3, 4], "blocks": 2}
+TRANSFORMER = {"kind": "transformer", "width": 8, "heads": 2, "layers": 2}
+
+
+def test_survival_falls_linearly_with_depth() -> None:
+    """54 branches with p_L = 0.5: about 40 of them are there in a step, as the paper has it."""
+    rates = depth_rates(0.5, 54)
+    assert rates[0] == pytest.approx(0.5 / 54) and rates[-1] == 0.5
+    assert 54 - sum(rates) == pytest.approx((3 * 54 - 1) / 4)
+
+
+@pytest.mark.parametrize(("decay", "expected"), [("linear", 0.15), ("constant", 0.6)])
+def test_branches_are_dropped_row_by_row(decay: str, expected: float) -> None:
+    layout = config(model=RESNET).model.layout((1, 8, 8), 3)
+    assert layout.branches == ("stages.0.0", "stages.0.1", "stages.1.0", "stages.1.1")
+    part = StochasticDepth(rate=0.6, decay=decay)
+    h = torch.ones(4000, 2, 2, 2, dtype=torch.float64)
+    found = part.on_branch(h, "stages.0.0", context(layout))
+    assert torch.equal(found, found[:, :1, :1, :1].expand_as(found))
+    assert set(found.unique().tolist()) == {0.0, 1 / (1 - expected)}
+    dropped = (found[:, 0, 0, 0] == 0).double().mean().item()
+    assert dropped == pytest.approx(expected, abs=4 * (expected * (1 - expected) / 4000) ** 0.5)
+    last = part.on_branch(h, "stages.1.1", context(layout))
+    assert last.max().item() == pytest.approx(1 / 0.4)
+    assert not torch.equal(last == 0, part.on_branch(h, "stages.1.0", context(layout)) == 0)
+
+
+@pytest.mark.parametrize("model", [RESNET, TRANSFORMER])
+def test_a_model_calls_its_branches_in_the_order_it_says(model: dict[str, Any]) -> None:
+    part = config(model=model).model
+    inputs = (1, 8, 8) if part.kind == "resnet" else (2, 6)
+    layout, seen = part.layout(inputs, 3), []
+
+    def on_hidden(h: torch.Tensor, site: str, kind: str = "activation") -> torch.Tensor:
+        if kind == "branch":
+            seen.append(site)
+        return h
+
+    part.apply(
+        layout.split(torch.randn(layout.size)),
+        {},
+        torch.randn(2, *inputs),
+        on_hidden,
+        training=True,
+    )
+    assert tuple(seen) == layout.branches and len(seen) == 4
+
+
+def test_it_is_for_models_with_bypasses() -> None:
+    rate = {"stochastic_depth": {"rate": 0.2}}
+    with pytest.raises(ValidationError, match=r"stochastic_depth drops branches .* mlp has none"):
+        config(regularization=rate)
+    assert config(regularization=rate, model=RESNET)
+    assert config(regularization={"stochastic_depth": {"rate": 0.0}})

@@ -211,6 +211,18 @@ def test_images_train_together(tmp_path: Path) -> None:
     assert_equal_alone(tmp_path, lanes_of(changes))
 
 
+def test_residual_nets_train_together(tmp_path: Path) -> None:
+    changes = {
+        "data": {"kind": "sklearn", "name": "digits"},
+        "model": {"kind": "resnet", "channels": [4], "blocks": 2},
+        "batch_lr": {"batch_size": 128, "base_lr": 0.1},
+        "regularization": {"stochastic_depth": {"rate": 0.4}},
+        "augmentation": {"cutmix": {"probability": 0.5, "alpha": 0.8}},
+        "epochs": 1,
+    }
+    assert_equal_alone(tmp_path, lanes_of(changes))
+
+
 def test_numbers_train_together(tmp_path: Path) -> None:
     data = {"kind": "sklearn", "name": "diabetes"}
     assert_equal_alone(tmp_path, lanes_of({"data": data, "dropout": {"hidden": 0.1}}))
@@ -225,7 +237,11 @@ SEQUENCES: dict[str, dict[str, Any]] = {
 
 
 VARIATIONAL = {"input": 0.1, "state": 0.1, "output": 0.1, "embedding": 0.1}
-RECURRENT = {kind: {"variational_dropout": VARIATIONAL} for kind in ("gru", "lstm")}
+OWN: dict[str, dict[str, Any]] = {
+    "gru": {"variational_dropout": VARIATIONAL},
+    "lstm": {"variational_dropout": VARIATIONAL},
+    "transformer": {"stochastic_depth": {"rate": 0.3}},
+}
 
 
 @pytest.mark.parametrize("model", SEQUENCES)
@@ -235,7 +251,7 @@ def test_texts_train_together(tmp_path: Path, model: str) -> None:
         "data": {"kind": "text", "path": str(tmp_path / "t.txt"), "length": 6},
         "model": SEQUENCES[model],
         "dropout": {"hidden": 0.2},
-        "regularization": EVERYTHING["regularization"] | RECURRENT.get(model, {}),
+        "regularization": EVERYTHING["regularization"] | OWN[model],
         "loss": EVERYTHING["loss"],
     }
     assert_equal_alone(tmp_path, lanes_of(SHORT | changes))

@@ -27,7 +27,7 @@ from hpo.train.task import Window
 LIKE = torch.empty(0, dtype=torch.float64)
 B, OUTPUTS = 16, 3
 TEXT = Window(length=6, characters=7)
-INPUTS = {"mlp": (5,), "cnn": (2, 8, 8), "gru": TEXT}
+INPUTS = {"mlp": (5,), "cnn": (2, 8, 8), "resnet": (2, 8, 8), "gru": TEXT}
 
 
 def tensor(*values: float) -> torch.Tensor:
@@ -118,6 +118,7 @@ PLAIN = {"loss": {"kind": "cross_entropy"}, "optimizer": {"kind": "sgd", "moment
 CNN = {"model": {"kind": "cnn", "channels": [4]}}
 
 
+RESNET = {"model": {"kind": "resnet", "channels": [4], "blocks": 2}}
 GRU = {"model": {"kind": "gru", "width": 4, "layers": 2}}
 
 
@@ -150,6 +151,10 @@ NEUTRAL = {
     "drop connect": (
         "regularization.drop_connect.rate",
         {"regularization": {"drop_connect": {"rate": 0.3}}},
+    ),
+    "stochastic depth": (
+        "regularization.stochastic_depth.rate",
+        {"regularization": {"stochastic_depth": {"rate": 0.5}}, **RESNET},
     ),
     "input of a recurrent net": recurrent("input"),
     "its state": recurrent("state"),
@@ -187,6 +192,7 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "auxiliary targets": {"loss": {"kind": "mse"}},
     **dict.fromkeys(IMAGES, CNN),
     **dict.fromkeys(RECURRENT, GRU),
+    "stochastic depth": RESNET,
 }
 """What is there where a part is absent, if it is more than the plain config."""
 

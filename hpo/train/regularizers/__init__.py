@@ -13,6 +13,7 @@ from hpo.train.regularizers.l1 import L1
 from hpo.train.regularizers.l2 import L2
 from hpo.train.regularizers.max_norm import MaxNorm
 from hpo.train.regularizers.mma import Mma
+from hpo.train.regularizers.stochastic_depth import StochasticDepth
 from hpo.train.regularizers.variational_dropout import VariationalDropout
 from hpo.train.regularizers.weight_decay import WeightDecay
 from hpo.train.regularizers.weight_noise import WeightNoise
@@ -29,6 +30,7 @@ __all__ = [
     "Mma",
     "Regularization",
     "Regularizer",
+    "StochasticDepth",
     "VariationalDropout",
     "WeightNoise",
 ]
@@ -49,6 +51,9 @@ class Regularization(Settings):
     drop_connect: DropConnect | None = Field(None, description="dropout of single weights")
     variational_dropout: VariationalDropout | None = Field(
         None, description="dropout in recurrent nets, alike at all steps of a sequence"
+    )
+    stochastic_depth: StochasticDepth | None = Field(
+        None, description="dropout of whole branches beside a bypass"
     )
 
     def parts(self, learning_rate: float) -> dict[str, Regularizer]:
