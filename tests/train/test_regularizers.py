@@ -184,9 +184,10 @@ NEUTRAL = {
     "scaling": augmented("scaling", "sd", 0.3),
     "noise": augmented("noise", "sd", 0.3),
     "mixup": augmented("mixup", "alpha", 1.0),
+    "cutmix": augmented("cutmix", "probability", 1.0, **CNN),
 }
 RECURRENT = ("input of a recurrent net", "its state", "its output", "its characters")
-IMAGES = ("shift", "flip", "brightness", "contrast", "cutout")
+IMAGES = ("shift", "flip", "brightness", "contrast", "cutout", "cutmix")
 WITHOUT: dict[str, dict[str, Any]] = {
     "rmsprop's momentum": {"optimizer": {"kind": "rmsprop"}},
     "auxiliary targets": {"loss": {"kind": "mse"}},
