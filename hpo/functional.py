@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from hpo.train.augmentations.cutmix import cutmix
 from hpo.train.augmentations.mixup import mixup
+from hpo.train.ensemble import ensemble_error
 from hpo.train.regularizers.dropout import inverted_dropout
 from hpo.train.regularizers.gradient_noise import gradient_noise_sd
 from hpo.train.regularizers.l1 import soft_threshold
@@ -21,6 +22,7 @@ from hpo.train.regularizers.stochastic_depth import depth_rates
 __all__ = [
     "cutmix",
     "depth_rates",
+    "ensemble_error",
     "gradient_noise_sd",
     "inverted_dropout",
     "mixup",

@@ -64,6 +64,11 @@ class TrainConfig(Settings):
         description="seeds that a trial is trained with, together; of several it reports means, and"
         " standard errors beside them",
     )
+    ensemble: Literal["off", "average", "bagging"] = Field(
+        "off",
+        description="the mean prediction of all repeats as a model of its own: average; bagging: of"
+        " repeats that see rows of their own, drawn with replacement",
+    )
     precision: Precision = Field(
         "float32",
         description="of all arithmetic; tf32 and bf16: of matrix products and convolutions alone,"
@@ -90,6 +95,7 @@ class TrainConfig(Settings):
         self._check_units()
         self._check_sites()
         self._check_cycles()
+        self._check_ensemble()
         self.stages()
         return self
 
@@ -173,6 +179,13 @@ class TrainConfig(Settings):
                 "early_stopping.at cycle_end needs a schedule with cycles, got "
                 f"{self.schedule.kind}; set schedule.kind: warm_restarts or triangular, or "
                 "early_stopping.at: epoch"
+            )
+
+    def _check_ensemble(self) -> None:
+        if self.ensemble != "off" and self.repeats < 2:
+            raise ValueError(
+                f"ensemble {self.ensemble} needs several members, got repeats {self.repeats}; set "
+                "repeats to 2 or more (5 to 10 is usual), or ensemble: off"
             )
 
     def _scaled(self) -> dict[str, float]:
