@@ -10,7 +10,22 @@ Example:
 
 from __future__ import annotations
 
+from hpo.train.augmentations.cutmix import cutmix
+from hpo.train.augmentations.mixup import mixup
+from hpo.train.ensemble import ensemble_error
+from hpo.train.regularizers.dropout import inverted_dropout
+from hpo.train.regularizers.gradient_noise import gradient_noise_sd
 from hpo.train.regularizers.l1 import soft_threshold
 from hpo.train.regularizers.mma import mma_loss
+from hpo.train.regularizers.stochastic_depth import depth_rates
 
-__all__ = ["mma_loss", "soft_threshold"]
+__all__ = [
+    "cutmix",
+    "depth_rates",
+    "ensemble_error",
+    "gradient_noise_sd",
+    "inverted_dropout",
+    "mixup",
+    "mma_loss",
+    "soft_threshold",
+]

@@ -13,6 +13,7 @@ from hpo.train.early_stopping import EarlyStopping
 from hpo.train.initializers import Initializer, Kaiming
 from hpo.train.losses import Loss
 from hpo.train.models import Custom, Model
+from hpo.train.models.recurrent import Recurrent
 from hpo.train.optimizers import Optimizer, OptimizerPart, Sgd
 from hpo.train.precision import Precision
 from hpo.train.regularizers import Clipping, Dropout, Regularization, Regularizer
@@ -63,6 +64,11 @@ class TrainConfig(Settings):
         description="seeds that a trial is trained with, together; of several it reports means, and"
         " standard errors beside them",
     )
+    ensemble: Literal["off", "average", "bagging"] = Field(
+        "off",
+        description="the mean prediction of all repeats as a model of its own: average; bagging: of"
+        " repeats that see rows of their own, drawn with replacement",
+    )
     precision: Precision = Field(
         "float32",
         description="of all arithmetic; tf32 and bf16: of matrix products and convolutions alone,"
@@ -89,6 +95,7 @@ class TrainConfig(Settings):
         self._check_units()
         self._check_sites()
         self._check_cycles()
+        self._check_ensemble()
         self.stages()
         return self
 
@@ -151,6 +158,19 @@ class TrainConfig(Settings):
                 f"{self.dropout.hidden:g} and model.hidden []; name modules of the model there, or "
                 "set dropout.hidden to 0"
             )
+        recurrent = self.regularization.variational_dropout
+        if recurrent and recurrent.active() and not isinstance(self.model, Recurrent):
+            raise ValueError(
+                "regularization.variational_dropout is for recurrent nets, got model.kind "
+                f"{self.model.kind}; use model.kind: gru or lstm, or leave it out: there is dropout"
+            )
+        depth = self.regularization.stochastic_depth
+        if depth and depth.active() and not self.model.branches():
+            raise ValueError(
+                "regularization.stochastic_depth drops branches beside a bypass, and model.kind "
+                f"{self.model.kind} has none; use model.kind: resnet or transformer, or leave it "
+                "out"
+            )
 
     def _check_cycles(self) -> None:
         stopping = self.early_stopping
@@ -159,6 +179,13 @@ class TrainConfig(Settings):
                 "early_stopping.at cycle_end needs a schedule with cycles, got "
                 f"{self.schedule.kind}; set schedule.kind: warm_restarts or triangular, or "
                 "early_stopping.at: epoch"
+            )
+
+    def _check_ensemble(self) -> None:
+        if self.ensemble != "off" and self.repeats < 2:
+            raise ValueError(
+                f"ensemble {self.ensemble} needs several members, got repeats {self.repeats}; set "
+                "repeats to 2 or more (5 to 10 is usual), or ensemble: off"
             )
 
     def _scaled(self) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy
@@ -32,12 +33,34 @@ def evaluate(problem: Problem, params: torch.Tensor, state: Named, rows: Rows) -
         `loss`; and `error`, the share of wrong classes or next characters, or `rmse` in the
         target's own units, of a reconstruction in those of scaled inputs.
     """
-    size = min(ROWS, max(1, POSITIONS // problem.config.model.positions(problem.splits.inputs)))
     with torch.no_grad():
-        totals = torch.stack(
-            [totals_of(problem, params, state, x, y) for x, y in rows.batches(size)]
-        ).sum(0)
-    return as_metrics(problem, totals.tolist(), len(rows))
+        totals = [totals_of(problem, params, state, x, y) for x, y in chunks(problem, rows)]
+    return as_metrics(problem, torch.stack(totals).sum(0).tolist(), len(rows))
+
+
+def chunks(problem: Problem, rows: Rows) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """So many rows at a time as one net has memory for."""
+    size = min(ROWS, max(1, POSITIONS // problem.config.model.positions(problem.splits.inputs)))
+    return rows.batches(size)
+
+
+def outputs_of(
+    problem: Problem, params: torch.Tensor, state: Named, x: torch.Tensor
+) -> torch.Tensor:
+    """What a net makes of inputs [B, ...] when it is evaluated, [B, D] or [B, L, D]."""
+    named, model = problem.layout.split(params), problem.config.model
+    return model.apply(named, state, x, as_it_is, training=False)[0]
+
+
+def wrong(outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """How many rows have the wrong class, float64 []; a row of a text has one at each position."""
+    return (outputs.argmax(-1) != y).sum().double() / y[0].numel()
+
+
+def errors_of(problem: Problem, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """Outputs [..., D] less targets, of those that are scored, in the target's own units."""
+    scored = slice(problem.splits.num_scored)
+    return (outputs[..., scored] - y[..., scored]) * problem.target_unit[scored]
 
 
 def totals_of(
@@ -53,17 +76,13 @@ def totals_of(
     """
     loss_part = problem.config.loss
     assert loss_part is not None
-    outputs, _ = problem.config.model.apply(
-        problem.layout.split(params), state, x, as_it_is, training=False
-    )
+    outputs = outputs_of(problem, params, state, x)
     if SCORES[problem.splits.task] == "error":
-        # A row of a text has a class at each position.
-        missed = (outputs.argmax(-1) != y).sum().double() / y[0].numel()
+        missed = wrong(outputs, y)
     else:
+        missed = errors_of(problem, outputs, y).square().mean().double() * len(x)
         scored = slice(problem.splits.num_scored)
         outputs, y = outputs[:, scored], y[:, scored]
-        errors = (outputs - y) * problem.target_unit[scored]
-        missed = errors.square().mean().double() * len(x)
     loss = loss_part.evaluation(outputs, y).double() * len(x)
     return torch.stack([loss, missed])
 

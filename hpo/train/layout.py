@@ -32,6 +32,8 @@ class Layout:
         blocks: how many matrices a weight has one above the other, by name, where it is not one:
             gates of a cell, groups of a convolution.
         head: see `Layout.head`; by default the last layer.
+        branches: names of the places where something is added to a bypass, in the order of the
+            forward pass.
     """
 
     def __init__(
@@ -40,7 +42,9 @@ class Layout:
         exempt: Collection[str] = (),
         blocks: Mapping[str, int] | None = None,
         head: str | None = None,
+        branches: tuple[str, ...] = (),
     ) -> None:
+        self.branches = branches
         self.shapes = dict(shapes)
         self._exempt = frozenset(exempt)
         self._blocks = dict(blocks or {})

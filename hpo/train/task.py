@@ -36,7 +36,17 @@ class Window(NamedTuple):
 ERROR = "_se"
 
 
-def reported_metrics(task: Task, repeats: int = 1) -> frozenset[str]:
+# Beside the score of an ensemble.
+TOGETHER: Mapping[str, tuple[str, ...]] = {
+    "error": (),
+    "rmse": ("ensemble_formula", "member_variance", "member_covariance"),
+}
+
+
+def reported_metrics(task: Task, repeats: int = 1, ensemble: bool = False) -> frozenset[str]:
     """The metrics of every report of the built-in trainer."""
-    names = {"train_loss", "val_loss", f"val_{SCORES[task]}"}
-    return frozenset(names | ({name + ERROR for name in names} if repeats > 1 else set()))
+    score = SCORES[task]
+    names = {"train_loss", "val_loss", f"val_{score}"}
+    errors = {name + ERROR for name in names} if repeats > 1 else set()
+    together = {f"val_{name}" for name in (f"ensemble_{score}", *TOGETHER[score])}
+    return frozenset(names | errors | (together if ensemble else set()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,11 @@ from hpo.errors import InputError
 from hpo.records import Json
 from hpo.train import checkpoint
 from hpo.train.config import TrainConfig
+from hpo.train.ensemble import mean_probability
 from hpo.train.layout import Named
 from hpo.train.models import ModelPart
 from hpo.train.models.base import as_it_is
-from hpo.train.task import Task, Window
+from hpo.train.task import SCORES, Task, Window
 
 EXAMPLES = 2
 """Rows of example inputs. Of one row an export would take the number of rows for a constant."""
@@ -100,13 +102,54 @@ def _tree(tensors: Named) -> torch.nn.Module:
     return root
 
 
-def trained(config: TrainConfig, weights: Path, folder: Path) -> TrainedModel:
+class EnsembleModel(torch.nn.Module):
+    """The mean of what several trained models make of the same inputs.
+
+    Args:
+        members: of one config, at least two.
+    """
+
+    def __init__(self, members: Sequence[TrainedModel], task: Task) -> None:
+        super().__init__()
+        self.members = torch.nn.ModuleList(members)
+        self.vocabulary = members[0].vocabulary
+        self.encode = members[0].encode
+        self._classes = SCORES[task] == "error"
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """As of a `TrainedModel`; scores of classes are logarithms of mean probabilities."""
+        outputs = torch.stack([member(x) for member in self.members])
+        return mean_probability(outputs) if self._classes else outputs.mean(0)
+
+
+def trained(config: TrainConfig, weights: Path, folder: Path) -> TrainedModel | EnsembleModel:
     """The model of a file that a trial has left, on the CPU, in evaluation mode.
 
     Raises:
         InputError: the file is of a trial with another config.
     """
+    members, facts = _read(weights)
+    models = [_trained(config, tensors, facts, weights, folder) for tensors in members]
+    if len(models) == 1:
+        return models[0]
+    return EnsembleModel(models, facts["task"]).eval()
+
+
+def _read(weights: Path) -> tuple[list[dict[str, torch.Tensor]], Json]:
+    """Tensors of each model in a file, and facts; see `TrialFiles.join`."""
     tensors, facts = checkpoint.read(weights)
+    if "members" not in facts:
+        return [tensors], facts
+    members: list[dict[str, torch.Tensor]] = [{} for _ in range(facts["members"])]
+    for path, tensor in tensors.items():
+        k, _, name = path.partition("/")
+        members[int(k)][name] = tensor
+    return members, facts
+
+
+def _trained(
+    config: TrainConfig, tensors: dict[str, torch.Tensor], facts: Json, weights: Path, folder: Path
+) -> TrainedModel:
     inputs, outputs = _inputs(facts), facts["outputs"]
     model = config.model.bound(folder, inputs, outputs)
     shapes = model.shapes(inputs, outputs)
@@ -137,7 +180,7 @@ def _inputs(facts: Json) -> tuple[int, ...]:
 def example(weights: Path) -> np.ndarray:
     """Inputs of the shape that the model of a file takes, float32 [2, ...]: the training split's
     means; or two windows of a text, int64 [2, L]."""
-    tensors, facts = checkpoint.read(weights)
+    (tensors, *_), facts = _read(weights)
     inputs = _inputs(facts)
     if isinstance(inputs, Window):
         return np.resize(np.arange(inputs.characters), (EXAMPLES, inputs.length))

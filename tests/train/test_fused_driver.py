@@ -42,6 +42,9 @@ PARTS: dict[str, dict[str, Any]] = {
     },
     "max_norm": {"regularization": {"max_norm": {"radius": 1.0}}},
     "mma": {"regularization": {"mma": {"strength": 0.1}}},
+    "weight_noise": {"regularization": {"weight_noise": {"sd": 0.1}}},
+    "gradient_noise": {"regularization": {"gradient_noise": {"sd": 0.1, "gamma": 0.5}}},
+    "drop_connect": {"regularization": {"drop_connect": {"rate": 0.1}}},
     "dropout_input": {"dropout": {"input": 0.1}},
     "dropout_hidden": {"dropout": {"hidden": 0.2}},
     "smoothing": {"loss": {"kind": "cross_entropy", "label_smoothing": 0.1}},
@@ -208,6 +211,18 @@ def test_images_train_together(tmp_path: Path) -> None:
     assert_equal_alone(tmp_path, lanes_of(changes))
 
 
+def test_residual_nets_train_together(tmp_path: Path) -> None:
+    changes = {
+        "data": {"kind": "sklearn", "name": "digits"},
+        "model": {"kind": "resnet", "channels": [4], "blocks": 2},
+        "batch_lr": {"batch_size": 128, "base_lr": 0.1},
+        "regularization": {"stochastic_depth": {"rate": 0.4}},
+        "augmentation": {"cutmix": {"probability": 0.5, "alpha": 0.8}},
+        "epochs": 1,
+    }
+    assert_equal_alone(tmp_path, lanes_of(changes))
+
+
 def test_numbers_train_together(tmp_path: Path) -> None:
     data = {"kind": "sklearn", "name": "diabetes"}
     assert_equal_alone(tmp_path, lanes_of({"data": data, "dropout": {"hidden": 0.1}}))
@@ -221,6 +236,14 @@ SEQUENCES: dict[str, dict[str, Any]] = {
 }
 
 
+VARIATIONAL = {"input": 0.1, "state": 0.1, "output": 0.1, "embedding": 0.1}
+OWN: dict[str, dict[str, Any]] = {
+    "gru": {"variational_dropout": VARIATIONAL},
+    "lstm": {"variational_dropout": VARIATIONAL},
+    "transformer": {"stochastic_depth": {"rate": 0.3}},
+}
+
+
 @pytest.mark.parametrize("model", SEQUENCES)
 def test_texts_train_together(tmp_path: Path, model: str) -> None:
     (tmp_path / "t.txt").write_text("the quick brown fox, and so on; " * 16)
@@ -228,7 +251,7 @@ def test_texts_train_together(tmp_path: Path, model: str) -> None:
         "data": {"kind": "text", "path": str(tmp_path / "t.txt"), "length": 6},
         "model": SEQUENCES[model],
         "dropout": {"hidden": 0.2},
-        "regularization": EVERYTHING["regularization"],
+        "regularization": EVERYTHING["regularization"] | OWN[model],
         "loss": EVERYTHING["loss"],
     }
     assert_equal_alone(tmp_path, lanes_of(SHORT | changes))

@@ -22,10 +22,12 @@ from hpo.train.regularizers.l1 import soft_threshold
 from hpo.train.regularizers.max_norm import project_rows
 from hpo.train.settings import per_lane
 from hpo.train.step import Batch, Knobs, Step
+from hpo.train.task import Window
 
 LIKE = torch.empty(0, dtype=torch.float64)
 B, OUTPUTS = 16, 3
-INPUTS = {"mlp": (5,), "cnn": (2, 8, 8)}
+TEXT = Window(length=6, characters=7)
+INPUTS = {"mlp": (5,), "cnn": (2, 8, 8), "resnet": (2, 8, 8), "gru": TEXT}
 
 
 def tensor(*values: float) -> torch.Tensor:
@@ -90,7 +92,7 @@ def train(
     """Parameters after some steps, as a vector and by name; `bound` replaces knobs by path."""
     case = case.model_copy(update={"loss": case.loss or config(**EVERYTHING).loss})
     inputs = INPUTS[case.model.kind]
-    layout = Layout(case.model.shapes(inputs, OUTPUTS))
+    layout = case.model.layout(inputs, OUTPUTS)
     generator = torch.Generator().manual_seed(0)
     params = torch.randn(layout.size, generator=generator, dtype=torch.float64)
     step = Step(case, layout, LIKE, value_and_grad)
@@ -102,6 +104,9 @@ def train(
         y = torch.randint(OUTPUTS, (B,), generator=generator)
         if case.loss is not None and case.loss.kind == "mse":
             y = torch.randn(B, OUTPUTS, generator=generator, dtype=torch.float64)
+        if isinstance(inputs, Window):
+            x = torch.randint(inputs.characters, (B, inputs.length), generator=generator)
+            y = torch.randint(OUTPUTS, (B, inputs.length), generator=generator)
         rate = LIKE.new_tensor(0.1)
         key = step_keys(3, torch.tensor([t]))[0]
         batch = Batch(x, y, LIKE.new_tensor(float(t)), rate, key)
@@ -111,6 +116,15 @@ def train(
 
 PLAIN = {"loss": {"kind": "cross_entropy"}, "optimizer": {"kind": "sgd", "momentum": 0.0}}
 CNN = {"model": {"kind": "cnn", "channels": [4]}}
+
+
+RESNET = {"model": {"kind": "resnet", "channels": [4], "blocks": 2}}
+GRU = {"model": {"kind": "gru", "width": 4, "layers": 2}}
+
+
+def recurrent(field: str) -> tuple[str, dict[str, Any]]:
+    part = "variational_dropout"
+    return f"regularization.{part}.{field}", {"regularization": {part: {field: 0.3}}, **GRU}
 
 
 def augmented(part: str, field: str, value: float, **more: Any) -> tuple[str, dict[str, Any]]:
@@ -126,6 +140,26 @@ NEUTRAL = {
     ),
     "max_norm": ("regularization.max_norm.radius", {"regularization": {"max_norm": {"radius": 1}}}),
     "mma": ("regularization.mma.strength", {"regularization": {"mma": {"strength": 0.5}}}),
+    "weight noise": (
+        "regularization.weight_noise.sd",
+        {"regularization": {"weight_noise": {"sd": 0.3}}},
+    ),
+    "gradient noise": (
+        "regularization.gradient_noise.sd",
+        {"regularization": {"gradient_noise": {"sd": 0.3}}},
+    ),
+    "drop connect": (
+        "regularization.drop_connect.rate",
+        {"regularization": {"drop_connect": {"rate": 0.3}}},
+    ),
+    "stochastic depth": (
+        "regularization.stochastic_depth.rate",
+        {"regularization": {"stochastic_depth": {"rate": 0.5}}, **RESNET},
+    ),
+    "input of a recurrent net": recurrent("input"),
+    "its state": recurrent("state"),
+    "its output": recurrent("output"),
+    "its characters": recurrent("embedding"),
     "input dropout": ("dropout.input", {"dropout": {"input": 0.3}}),
     "hidden dropout": ("dropout.hidden", {"dropout": {"hidden": 0.3}}),
     "label smoothing": (
@@ -150,12 +184,16 @@ NEUTRAL = {
     "scaling": augmented("scaling", "sd", 0.3),
     "noise": augmented("noise", "sd", 0.3),
     "mixup": augmented("mixup", "alpha", 1.0),
+    "cutmix": augmented("cutmix", "probability", 1.0, **CNN),
 }
-IMAGES = ("shift", "flip", "brightness", "contrast", "cutout")
+RECURRENT = ("input of a recurrent net", "its state", "its output", "its characters")
+IMAGES = ("shift", "flip", "brightness", "contrast", "cutout", "cutmix")
 WITHOUT: dict[str, dict[str, Any]] = {
     "rmsprop's momentum": {"optimizer": {"kind": "rmsprop"}},
     "auxiliary targets": {"loss": {"kind": "mse"}},
     **dict.fromkeys(IMAGES, CNN),
+    **dict.fromkeys(RECURRENT, GRU),
+    "stochastic depth": RESNET,
 }
 """What is there where a part is absent, if it is more than the plain config."""
 

@@ -10,6 +10,7 @@ from hpo.lazy import lazy
 from hpo.records import Decision
 from hpo.train.config import TrainConfig
 from hpo.train.drivers.seeds import combined, seeds_of
+from hpo.train.ensemble import evaluate_together
 from hpo.train.epochs import Epochs
 from hpo.train.evaluation import evaluate
 from hpo.train.lanes import bind, tensors
@@ -71,15 +72,19 @@ def run(config: TrainConfig, trial: Trial) -> dict[str, float]:
 def test(config: TrainConfig, trial: Trial) -> dict[str, float]:
     """`test_loss` and `test_error` or `test_rmse` of the weights that a trial has left.
 
-    Of several seeds the means, with standard errors.
+    Of several seeds the means, with standard errors; and of an ensemble what it comes to.
     """
     problem = assemble(config, trial.folder, trial.refit)
-    rows, metrics = problem.rows(problem.splits.test()), []
+    rows = problem.rows(problem.splits.test())
+    members = [
+        TrialFiles(folder, problem, seed).model()
+        for seed, folder in seeds_of(problem.config, trial)
+    ]
     with arithmetic(config.precision):
-        for seed, folder in seeds_of(problem.config, trial):
-            params, state = TrialFiles(folder, problem, seed).model()
-            metrics.append(evaluate(problem, params, state, rows))
-    return {f"test_{name}": value for name, value in combined(metrics).items()}
+        metrics = combined([evaluate(problem, *member, rows) for member in members])
+        if config.ensemble != "off":
+            metrics |= evaluate_together(problem, members, rows)
+    return {f"test_{name}": value for name, value in metrics.items()}
 
 
 def value_and_grad(

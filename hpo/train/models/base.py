@@ -93,7 +93,7 @@ class ModelPart(Settings):
         """Its parameters as one vector; see `shapes`."""
         shapes = self.shapes(inputs, outputs)
         blocks = {name: self.stacked(name) for name in shapes}
-        return Layout(shapes, self.exempt, blocks, self.head)
+        return Layout(shapes, self.exempt, blocks, self.head, self.branches())
 
     def initial(self, name: str, shape: tuple[int, ...]) -> torch.Tensor | None:
         """The first values of a parameter where the model knows them, float64 on the CPU.
@@ -106,6 +106,10 @@ class ModelPart(Settings):
         """How many weights a parameter has one above the other, each a matrix of its own: gates of
         a cell, groups of a convolution."""
         return 1
+
+    def branches(self) -> tuple[str, ...]:
+        """The sites at which something is added to a bypass, in the order of the forward pass."""
+        return ()
 
     def init_params(self, params: Named) -> Named:
         """The first parameters, given what was drawn or `initial` knows, and zeros for the rest."""

@@ -79,6 +79,9 @@ class ResNet(NormalizedModel):
         a = on_hidden(activated(h, "head").mean((2, 3)), "head")
         return F.linear(a, params["head.weight"], params["head.bias"]), kept
 
+    def branches(self) -> tuple[str, ...]:
+        return tuple(block for block, *_ in self._blocks())
+
     def _blocks(self) -> Iterator[tuple[str, int, int, int]]:
         """Name, channels before and after, and stride of each block."""
         planes = self.channels[0]
