@@ -114,9 +114,8 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
     _check_model(config, splits)
     for name, part in config.augmentation.parts().items():
         part.check(name, splits.inputs)
-    model = config.model.bound(folder, splits.inputs, splits.outputs)
-    layout = Layout(model.shapes(splits.inputs, splits.outputs), model.exempt)
-    config = config.model_copy(update={"loss": loss, "model": model})
+    config = _bound(config, folder, splits)
+    layout = Layout(config.model.shapes(splits.inputs, splits.outputs), config.model.exempt)
     dtype = dtype_of(config.precision)
     # Copied to the device once: a CUDA graph of an evaluation can copy nothing there.
     unit = torch.as_tensor(splits.scale_targets.scale, device=device)
@@ -125,9 +124,14 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
 
 def alike(config: TrainConfig, problem: Problem) -> Problem:
     """The problem of another config of the same fusion key, on the same data."""
-    model = config.model.bound(problem.folder, problem.splits.inputs, problem.splits.outputs)
-    known = {"loss": config.loss or problem.config.loss, "model": model}
-    return replace(problem, config=config.model_copy(update=known))
+    return replace(problem, config=_bound(config, problem.folder, problem.splits))
+
+
+def _bound(config: TrainConfig, folder: Path, splits: Splits) -> TrainConfig:
+    """The config with its loss set, and loss and model for these data."""
+    loss = config.loss or default_loss(splits.task)
+    model = config.model.bound(folder, splits.inputs, splits.outputs, splits.targets)
+    return config.model_copy(update={"loss": loss.bound(splits.targets), "model": model})
 
 
 def _check_model(config: TrainConfig, splits: Splits) -> None:
