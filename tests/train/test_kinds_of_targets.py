@@ -402,6 +402,7 @@ def test_a_study_of_it_leaves_a_model_that_speaks_the_datas_words(
         "objective": {"metric": "val_error"},
         "search": {"sampler": "random", "trials": 3, "seed": 0},
         "resources": {"pack": 3},
+        "tracking": {"uri": "none"},
     }
     path = tmp_path / "study.yaml"
     path.write_text(json.dumps(study))
