@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,23 @@ def test_all_sources_give_the_same(wine: Path, kind: str) -> None:
     assert found.targets == expected.targets
     assert np.array_equal(found.train.y, expected.train.y)
     assert np.array_equal(found.validation.x, expected.validation.x)
+
+
+def test_targets_in_files_of_their_own_or_in_one_array(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    images, kind, size = rng.integers(256, size=(60, 4, 4)), np.arange(60) % 3, np.arange(60)
+    for name, array in (("images", images), ("kind", kind), ("size", size)):
+        header = struct.pack(f">HBB{array.ndim}I", 0, 0x08, array.ndim, *array.shape)
+        (tmp_path / name).write_bytes(header + array.astype(np.uint8).tobytes())
+    rows = np.array(list(zip(kind, size, strict=True)), [("kind", "i8"), ("size", "i8")])
+    np.savez(tmp_path / "d.npz", x=images, y=rows)
+    files = {"kind": "idx", "x": "images", "y": ["kind", "size"], "classes": ["kind"]}
+    array = {"kind": "npz", "path": "d.npz", "classes": ["kind"]}
+    for data in (files, array):
+        splits = load(config(data=data).data, tmp_path)
+        assert splits.targets == (Target("kind", (0, 1, 2)), Target("size"))
+        y = splits.train.y * splits.scale_targets.scale + splits.scale_targets.offset
+        assert np.array_equal(y[:, :3].argmax(1), y[:, 3].round().astype(int) % 3)
 
 
 def test_a_test_split_of_its_own(tmp_path: Path) -> None:

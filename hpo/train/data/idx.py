@@ -26,8 +26,7 @@ MAX_BYTES = 1 << 33
 
 
 class Idx(OwnTest):
-    """Files in the format of MNIST, as they are or compressed with gzip: inputs, targets, and maybe
-    those of the test split.
+    """Files in the format of MNIST, as they are or compressed with gzip, for inputs and targets.
 
     Inputs are [N, features], or images: [N, height, width] or [N, channels, height, width].
     """
