@@ -51,7 +51,9 @@ class TrainConfig(Settings):
     )
     initialization: Initializer = Field(default_factory=Kaiming, description="first weights")
     loss: Loss | None = Field(
-        None, description="default: cross_entropy for classes and characters, mse for numbers"
+        None,
+        description="default: cross_entropy for classes and characters, mse for numbers, multitask "
+        "for several targets of different kinds",
     )
     clipping: Clipping = Field(default_factory=Clipping, description="bounds on the gradient")
     early_stopping: EarlyStopping | None = Field(

@@ -10,7 +10,7 @@ from hpo.train.layout import Named
 from hpo.train.models.base import as_it_is
 from hpo.train.problem import Problem
 from hpo.train.rows import Rows
-from hpo.train.task import SCORES
+from hpo.train.task import split
 
 if TYPE_CHECKING:
     import torch
@@ -31,7 +31,9 @@ def evaluate(problem: Problem, params: torch.Tensor, state: Named, rows: Rows) -
 
     Returns:
         `loss`; and `error`, the share of wrong classes or next characters, or `rmse` in the
-        target's own units, of a reconstruction in those of scaled inputs.
+        target's own units, of a reconstruction in those of scaled inputs. Of several targets that
+        may be of different kinds these are the first one's, and others are called `NAME_error` or
+        `NAME_rmse`.
     """
     with torch.no_grad():
         totals = [totals_of(problem, params, state, x, y) for x, y in chunks(problem, rows)]
@@ -66,8 +68,8 @@ def errors_of(problem: Problem, outputs: torch.Tensor, y: torch.Tensor) -> torch
 def totals_of(
     problem: Problem, params: torch.Tensor, state: Named, x: torch.Tensor, y: torch.Tensor
 ) -> torch.Tensor:
-    """Sums over some rows: of the loss, and of shares of wrong classes or mean squared errors;
-    float64 [2].
+    """Sums over some rows: of the loss, and of shares of wrong classes or mean squared errors, in
+    the order of `Splits.scores`; float64 [1 + scores].
 
     Args:
         params: [P].
@@ -77,18 +79,35 @@ def totals_of(
     loss_part = problem.config.loss
     assert loss_part is not None
     outputs = outputs_of(problem, params, state, x)
-    if SCORES[problem.splits.task] == "error":
-        missed = wrong(outputs, y)
+    if problem.splits.targets:
+        missed = _missed_by_each(problem, outputs, y)
+    elif problem.splits.scores == ("error",):
+        missed = [wrong(outputs, y)]
     else:
-        missed = errors_of(problem, outputs, y).square().mean().double() * len(x)
+        missed = [errors_of(problem, outputs, y).square().mean().double() * len(x)]
         scored = slice(problem.splits.num_scored)
         outputs, y = outputs[:, scored], y[:, scored]
     loss = loss_part.evaluation(outputs, y).double() * len(x)
-    return torch.stack([loss, missed])
+    return torch.stack([loss, *missed])
+
+
+def _missed_by_each(problem: Problem, outputs: torch.Tensor, y: torch.Tensor) -> list[torch.Tensor]:
+    """Of several targets, those that are scored: how many classes are wrong, or squared errors."""
+    splits, unit = problem.splits, problem.target_unit
+    pieces = (split(splits.targets, values) for values in (outputs, y, unit))
+    missed = []
+    for target, own, true, scale in zip(splits.targets, *pieces, strict=True):
+        if target.classes:
+            missed.append((own.argmax(1) != true.argmax(1)).sum().double())
+        else:
+            missed.append(((own - true) * scale).square().sum().double())
+    return missed[: splits.num_scored]
 
 
 def as_metrics(problem: Problem, totals: list[float], rows: int) -> dict[str, float]:
-    """`loss` and the score from their sums over so many rows."""
-    loss, missed = (total / rows for total in totals)
-    score = SCORES[problem.splits.task]
-    return {"loss": loss, score: missed if score == "error" else missed**0.5}
+    """`loss` and the scores from their sums over so many rows."""
+    loss, *missed = (total / rows for total in totals)
+    scores = zip(problem.splits.scores, missed, strict=True)
+    return {"loss": loss} | {
+        name: share if name.endswith("error") else share**0.5 for name, share in scores
+    }

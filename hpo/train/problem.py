@@ -107,11 +107,10 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
         )
     loss.check(splits.outputs)
     _check_model(config, splits)
-    model = config.model.bound(folder, splits.inputs, splits.outputs)
-    layout = model.layout(splits.inputs, splits.outputs)
+    config = _bound(config, folder, splits)
+    layout = config.model.layout(splits.inputs, splits.outputs)
     for name, part in config.regularizers().items():
         part.check(name, splits.inputs, layout)
-    config = config.model_copy(update={"loss": loss, "model": model})
     dtype = dtype_of(config.precision)
     # Copied to the device once: a CUDA graph of an evaluation can copy nothing there.
     unit = torch.as_tensor(splits.scale_targets.scale, device=device)
@@ -120,9 +119,14 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
 
 def alike(config: TrainConfig, problem: Problem) -> Problem:
     """The problem of another config of the same fusion key, on the same data."""
-    model = config.model.bound(problem.folder, problem.splits.inputs, problem.splits.outputs)
-    known = {"loss": config.loss or problem.config.loss, "model": model}
-    return replace(problem, config=config.model_copy(update=known))
+    return replace(problem, config=_bound(config, problem.folder, problem.splits))
+
+
+def _bound(config: TrainConfig, folder: Path, splits: Splits) -> TrainConfig:
+    """The config with its loss set, and loss and model for these data."""
+    loss = config.loss or default_loss(splits.task)
+    model = config.model.bound(folder, splits.inputs, splits.outputs, splits.targets)
+    return config.model_copy(update={"loss": loss.bound(splits.targets), "model": model})
 
 
 def _check_model(config: TrainConfig, splits: Splits) -> None:
@@ -131,6 +135,12 @@ def _check_model(config: TrainConfig, splits: Splits) -> None:
             f"model {config.model.kind} is for {', '.join(sorted(config.model.tasks))}, the data "
             f"are for {splits.task}",
             f"use model kind {' or '.join(kinds_for(splits.task))}",
+        )
+    if splits.targets and config.ensemble != "off":
+        raise InputError(
+            f"ensemble {config.ensemble} averages one target or numbers, the data have targets of "
+            "different kinds",
+            "set ensemble: off, or leave the auxiliary targets out",
         )
     if splits.task == "next_character" and config.dropout.in_play("input"):
         raise InputError(

@@ -128,6 +128,7 @@ class TrialFiles:
             "outputs": splits.outputs,
             "task": splits.task,
             "vocabulary": splits.vocabulary,
+            "targets": splits.targets,
         }
         checkpoint.write(self._model, tensors, {**self._owner, **facts})
         for left in self._running.parent.glob(f"{RUNNING}*"):  # a killed writer's scratch, too

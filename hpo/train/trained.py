@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from hpo.train.ensemble import mean_probability
 from hpo.train.layout import Named
 from hpo.train.models import ModelPart
 from hpo.train.models.base import as_it_is
-from hpo.train.task import SCORES, Task, Window
+from hpo.train.task import SCORES, Target, Task, Window, split
 
 EXAMPLES = 2
 """Rows of example inputs. Of one row an export would take the number of rows for a constant."""
@@ -34,6 +35,7 @@ class TrainedModel(torch.nn.Module):
         scaling: `offset`, `scale` and maybe `rotation` of `inputs` and `targets`, by dotted name.
         task: of the trial's data.
         vocabulary: of a text, each character at the place of its number.
+        targets: where they may be of different kinds, each of them.
     """
 
     def __init__(
@@ -44,18 +46,21 @@ class TrainedModel(torch.nn.Module):
         scaling: Named,
         task: Task,
         vocabulary: str = "",
+        targets: tuple[Target, ...] = (),
     ) -> None:
         super().__init__()
         self._model = model
         self._task = task
         self.vocabulary = vocabulary
+        self.targets = targets
         self.network = _tree(network)
         self.state = _tree(state)
         self.scaling = _tree(scaling)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Class scores before the softmax [N, classes], classes in sorted order; or numbers [N, D]
-        in the target's own units; or inputs as they were reconstructed, in the shape of `x`.
+        in the target's own units; or both [N, outputs], those of one of `targets` after those of
+        the other; or inputs as they were reconstructed, in the shape of `x`.
 
         Args:
             x: numbers [N, features], series [N, channels, length], or images [N, channels, height,
@@ -79,9 +84,23 @@ class TrainedModel(torch.nn.Module):
         outputs = apply(scaled.to(next(iter(network.values())).dtype))
         if self._task == "reconstruction":
             return outputs.view(x.shape) * scaling["inputs.scale"] + scaling["inputs.offset"]
-        if self._task == "regression":
+        if self._task in ("regression", "multitask"):  # class scores have offset 0 and scale 1
             return outputs * scaling["targets.scale"] + scaling["targets.offset"]
         return outputs
+
+    def decode(self, outputs: torch.Tensor) -> dict[str, list[Any]]:
+        """What the model says of each of `targets`, by name: for every row the likeliest class, as
+        it was called in the data, or a number in its own units.
+
+        Args:
+            outputs: as `forward` gives them, [N, outputs].
+        """
+        return {
+            target.name: [target.classes[k] for k in own.argmax(1).tolist()]
+            if target.classes
+            else own[:, 0].tolist()
+            for target, own in zip(self.targets, split(self.targets, outputs), strict=True)
+        }
 
     def encode(self, text: str) -> torch.Tensor:
         """A text as numbers of its characters, int64 [1, L]; 0 where the vocabulary has none."""
@@ -151,7 +170,8 @@ def _trained(
     config: TrainConfig, tensors: dict[str, torch.Tensor], facts: Json, weights: Path, folder: Path
 ) -> TrainedModel:
     inputs, outputs = _inputs(facts), facts["outputs"]
-    model = config.model.bound(folder, inputs, outputs)
+    targets = tuple(Target(name, tuple(classes)) for name, classes in facts["targets"])
+    model = config.model.bound(folder, inputs, outputs, targets)
     shapes = model.shapes(inputs, outputs)
     found = {name: tuple(t.shape) for name, t in tensors.items() if name in shapes}
     if found != shapes:
@@ -169,7 +189,9 @@ def _trained(
             f"expected {sorted(expected)}",
             "take config and weights from one bundle",
         )
-    return TrainedModel(model, network, state, scaling, facts["task"], facts["vocabulary"]).eval()
+    return TrainedModel(
+        model, network, state, scaling, facts["task"], facts["vocabulary"], targets
+    ).eval()
 
 
 def _inputs(facts: Json) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from packs import member, pack
 from pydantic import ValidationError
 from train_helpers import Run, config
 
+from hpo.errors import InputError
 from hpo.functional import ensemble_error
 from hpo.train.builtin import trainer
 from hpo.train.config import TrainConfig
@@ -23,8 +24,9 @@ from hpo.train.drivers.fused import run_many
 from hpo.train.ensemble import mean_probability
 from hpo.train.noise import derive
 from hpo.train.order import bootstraps
-from hpo.train.problem import Rows, assemble
+from hpo.train.problem import assemble
 from hpo.train.progress import TrialFiles
+from hpo.train.rows import Rows
 from hpo.trainable import TrialStopped
 
 GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden.json").read_text())
@@ -243,3 +245,10 @@ def test_the_ensemble_is_exported(tmp_path: Path, kind: str) -> None:
 def test_one_member_is_no_ensemble() -> None:
     with pytest.raises(ValidationError, match="ensemble bagging needs several members, got"):
         config(ensemble="bagging")
+
+
+def test_targets_of_different_kinds_have_no_common_mean(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("x,kind,size\n" + "1,a,2\n2,b,3\n3,a,5\n4,b,7\n" * 8)
+    data = {"kind": "csv", "path": "rows.csv", "target": ["kind", "size"]}
+    with pytest.raises(InputError, match="ensemble average averages one target"):
+        trainer.check(case(data=data), tmp_path)

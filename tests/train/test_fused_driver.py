@@ -292,6 +292,23 @@ def test_several_targets_train_together(tmp_path: Path, scored: str) -> None:
     assert_equal_alone(tmp_path, lanes_of(SHORT | EVERYTHING | changes))
 
 
+@pytest.mark.parametrize("model", ["multitask", "mlp"])
+def test_targets_of_different_kinds_train_together(tmp_path: Path, model: str) -> None:
+    rng = np.random.default_rng(0)
+    columns = {"kind": np.arange(80) % 3, "size": rng.normal(size=80), "yes": np.arange(80) % 2 > 0}
+    np.savez(tmp_path / "d.npz", x=rng.normal(size=(80, 4)), **columns)
+    data = {"kind": "npz", "path": str(tmp_path / "d.npz"), "y": list(columns), "classes": ["kind"]}
+    loss = {"auxiliary": 0.3, "weights": {"yes": 2.0}, "label_smoothing": 0.1}
+    changes = {
+        "data": data,
+        "model": {"kind": model, "widths": [7]},
+        "loss": {"kind": "multitask", **loss},
+    }
+    cases = lanes_of(SHORT | EVERYTHING | changes)
+    assert [case.loss.weights["yes"] for case in cases] == pytest.approx([2.0, 1.8, 1.6])
+    assert_equal_alone(tmp_path, cases)
+
+
 def test_first_values_of_diagonal_networks_may_differ(tmp_path: Path) -> None:
     changes = {
         "data": {"kind": "sklearn", "name": "diabetes"},

@@ -22,12 +22,13 @@ from hpo.train.regularizers.l1 import soft_threshold
 from hpo.train.regularizers.max_norm import project_rows
 from hpo.train.settings import per_lane
 from hpo.train.step import Batch, Knobs, Step
-from hpo.train.task import Window
+from hpo.train.task import Target, Window
 
 LIKE = torch.empty(0, dtype=torch.float64)
 B, OUTPUTS = 16, 3
 TEXT = Window(length=6, characters=7)
 INPUTS = {"mlp": (5,), "cnn": (2, 8, 8), "resnet": (2, 8, 8), "gru": TEXT}
+TARGETS = (Target("size"), Target("kind", ("a", "b")))
 
 
 def tensor(*values: float) -> torch.Tensor:
@@ -90,7 +91,8 @@ def train(
     case: TrainConfig, bound: dict[str, float] | None = None, steps: int = 6
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Parameters after some steps, as a vector and by name; `bound` replaces knobs by path."""
-    case = case.model_copy(update={"loss": case.loss or config(**EVERYTHING).loss})
+    loss = (case.loss or config(**EVERYTHING).loss).bound(TARGETS)
+    case = case.model_copy(update={"loss": loss})
     inputs = INPUTS[case.model.kind]
     layout = case.model.layout(inputs, OUTPUTS)
     generator = torch.Generator().manual_seed(0)
@@ -102,11 +104,14 @@ def train(
     for t in range(steps):
         x = torch.randn(B, *inputs, generator=generator, dtype=torch.float64)
         y = torch.randint(OUTPUTS, (B,), generator=generator)
-        if case.loss is not None and case.loss.kind == "mse":
+        if loss.kind == "mse":
             y = torch.randn(B, OUTPUTS, generator=generator, dtype=torch.float64)
         if isinstance(inputs, Window):
             x = torch.randint(inputs.characters, (B, inputs.length), generator=generator)
             y = torch.randint(OUTPUTS, (B, inputs.length), generator=generator)
+        if loss.kind == "multitask":
+            number = torch.randn(B, 1, generator=generator, dtype=torch.float64)
+            y = torch.cat([number, torch.eye(OUTPUTS - 1, dtype=torch.float64)[y % 2]], dim=1)
         rate = LIKE.new_tensor(0.1)
         key = step_keys(3, torch.tensor([t]))[0]
         batch = Batch(x, y, LIKE.new_tensor(float(t)), rate, key)
@@ -166,6 +171,10 @@ NEUTRAL = {
         "loss.label_smoothing",
         {"loss": {"kind": "cross_entropy", "label_smoothing": 0.2}},
     ),
+    "label smoothing of some targets": (
+        "loss.label_smoothing",
+        {"loss": {"kind": "multitask", "label_smoothing": 0.2}},
+    ),
     "auxiliary targets": ("loss.auxiliary", {"loss": {"kind": "mse", "auxiliary": 0.2}}),
     "norm clipping": ("clipping.norm", {"clipping": {"norm": 0.1}}),
     "value clipping": ("clipping.value", {"clipping": {"value": 0.01}}),
@@ -191,6 +200,7 @@ IMAGES = ("shift", "flip", "brightness", "contrast", "cutout", "cutmix")
 WITHOUT: dict[str, dict[str, Any]] = {
     "rmsprop's momentum": {"optimizer": {"kind": "rmsprop"}},
     "auxiliary targets": {"loss": {"kind": "mse"}},
+    "label smoothing of some targets": {"loss": {"kind": "multitask"}},
     **dict.fromkeys(IMAGES, CNN),
     **dict.fromkeys(RECURRENT, GRU),
     "stochastic depth": RESNET,

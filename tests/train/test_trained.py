@@ -35,6 +35,11 @@ CONFIGS = {
         loss={"kind": "mse", "auxiliary": 0.5},
         epochs=1,
     ),
+    "kinds": config(
+        data={"kind": "npz", "path": "kinds.npz", "y": ["size", "kind", "yes"]},
+        model={"kind": "multitask", "widths": [6], "head_widths": [4]},
+        epochs=1,
+    ),
     "diagonal": config(
         data={"kind": "sklearn", "name": "diabetes"}, model={"kind": "diagonal", "alpha": 0.3}
     ),
@@ -68,6 +73,8 @@ def trained(request, tmp_path):
     x = np.random.default_rng(0).normal(size=(60, 2, 5))
     np.savez(tmp_path / "series.npz", x=x, y=np.arange(60) % 3)
     np.savez(tmp_path / "several.npz", x=x[:, 0], y=x[:, 1])
+    kinds = np.array(["a", "b", "c"])[np.arange(60) % 3]
+    np.savez(tmp_path / "kinds.npz", x=x[:, 0], size=x[:, 1, 0], kind=kinds, yes=kinds == "a")
     chosen, trial = CONFIGS[request.param], Run(tmp_path).trial()
     trainer.run(chosen, trial)
     weights = trainer.weights(chosen, trial)
@@ -99,6 +106,14 @@ def test_the_model_gives_on_raw_inputs_what_the_trainer_measured(trained, tmp_pa
         scaled = (outputs - x) / torch.from_numpy(splits.scale_inputs.scale)
         rmse = scaled.square().mean().sqrt().item()
         assert rmse == pytest.approx(measured["test_rmse"], rel=1e-4)
+    elif splits.task == "multitask":
+        told, true = model.decode(outputs), model.decode(y)
+        rmse = np.sqrt(np.square(np.subtract(told["size"], true["size"])).mean())
+        assert rmse == pytest.approx(measured["test_rmse"], rel=1e-4)
+        for name, classes in (("kind", {"a", "b", "c"}), ("yes", {True, False})):
+            assert set(true[name]) == classes >= set(told[name])
+            wrong = np.not_equal(told[name], true[name]).mean()
+            assert wrong == pytest.approx(measured[f"test_{name}_error"], abs=1e-9)
     elif splits.task != "regression":
         assert outputs.shape == (*y.shape, splits.outputs)
         wrong = (outputs.argmax(-1) != y).double().mean().item()

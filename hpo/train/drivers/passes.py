@@ -41,7 +41,8 @@ class Passes(ABC):
 
     @abstractmethod
     def evaluate(self, stack: Stack, chunk: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The parameters to keep, [K, P], and their totals on the validation split, float64 [K, 2].
+        """The parameters to keep, [K, P], and their totals on the validation split, float64
+        [K, 1 + scores].
 
         Args:
             chunk: rows at a time.
@@ -69,7 +70,7 @@ class Passes(ABC):
         return shown
 
     def totals(self, shown: torch.Tensor, stack: Stack, chunk: int) -> torch.Tensor | None:
-        """Of parameters [K, P] on the validation split, float64 [K, 2]."""
+        """Of parameters [K, P] on the validation split, float64 [K, 1 + scores]."""
         if self._validation is None:
             return None
         rows = self._validation.batches(chunk)

@@ -37,8 +37,8 @@ def run(config: TrainConfig, trial: Trial) -> dict[str, float]:
     it again: reporting a step twice does no harm, losing one would.
 
     Returns:
-        `train_loss`, `val_loss` and `val_error` or `val_rmse` of the kept weights, the `best_epoch`
-        they are from, and how many `epochs` were run. A refit has no rows left to validate on: of
+        `train_loss`, `val_loss` and the scores of the kept weights, the `best_epoch` they are from,
+        and how many `epochs` were run. A refit has no rows left to validate on: of
         the metrics it reports and returns `train_loss` alone.
     """
     problem = assemble(config, trial.folder, trial.refit)
@@ -70,7 +70,7 @@ def run(config: TrainConfig, trial: Trial) -> dict[str, float]:
 
 
 def test(config: TrainConfig, trial: Trial) -> dict[str, float]:
-    """`test_loss` and `test_error` or `test_rmse` of the weights that a trial has left.
+    """`test_loss` and the scores on the test split of the weights that a trial has left.
 
     Of several seeds the means, with standard errors; and of an ensemble what it comes to.
     """

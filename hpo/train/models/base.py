@@ -14,7 +14,7 @@ from hpo.lazy import lazy
 from hpo.train.layout import Layout, Named
 from hpo.train.normalizations import BatchNorm, ModelState, NoNormalization, Normalization
 from hpo.train.settings import Settings
-from hpo.train.task import Task
+from hpo.train.task import Target, Task
 
 if TYPE_CHECKING:
     import torch
@@ -61,16 +61,21 @@ class ModelPart(Settings):
         trusted: whether it is known to come to the same for many trials at once.
     """
 
-    tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
+    tasks: ClassVar[frozenset[Task]] = frozenset(
+        {"classification", "regression", "reconstruction", "multitask"}
+    )
     head: ClassVar[str | None] = None
     exempt: ClassVar[frozenset[str]] = frozenset()
     trusted: ClassVar[bool] = True
 
-    def bound(self, folder: Path, inputs: tuple[int, ...], outputs: int) -> Self:
+    def bound(
+        self, folder: Path, inputs: tuple[int, ...], outputs: int, targets: tuple[Target, ...]
+    ) -> Self:
         """The model for these examples; what is not known from the settings is found out here.
 
         Args:
             folder: where code of the user is looked up first.
+            targets: that share the outputs, where they may be of different kinds.
 
         Raises:
             InputError: it cannot be built.

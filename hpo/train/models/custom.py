@@ -12,6 +12,7 @@ from hpo.lazy import lazy
 from hpo.train.layout import Named
 from hpo.train.models.base import ModelPart, OnHidden
 from hpo.train.normalizations import ModelState
+from hpo.train.task import Target
 from hpo.trainable.loading import find
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class Custom(ModelPart):
     )
     _module: Any = PrivateAttr(None)  # a torch.nn.Module: Pydantic would load torch to see that
 
-    def bound(self, folder: Path, inputs: tuple[int, ...], outputs: int) -> Self:
+    def bound(
+        self, folder: Path, inputs: tuple[int, ...], outputs: int, targets: tuple[Target, ...]
+    ) -> Self:
         bound = self.model_copy()
         bound._module = self._built(folder, inputs, outputs)
         return bound
