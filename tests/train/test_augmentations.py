@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from golden import GOLDEN
 from pydantic import ValidationError
 from scipy import stats
 from train_helpers import Run, config
@@ -189,10 +190,11 @@ def test_noise_is_normal_and_independent() -> None:
 
 
 def test_noise_adds_its_variance_times_the_squared_norm_of_a_linear_model() -> None:
-    w = torch.tensor([1.0, 2.0, -1.0], dtype=torch.float64)
+    known = GOLDEN["input_noise_equiv"]
+    w = torch.tensor(known["w"], dtype=torch.float64)
     x = torch.zeros(200_000, 3, dtype=torch.float64)
-    extra = (changed(Noise(sd=0.1), x)[0] @ w).square().mean().item()
-    assert extra == pytest.approx(0.06, rel=4 * math.sqrt(2 / len(x)))
+    extra = (changed(Noise(sd=known["sigma"]), x)[0] @ w).square().mean().item()
+    assert extra == pytest.approx(known["extra"], rel=4 * math.sqrt(2 / len(x)))
 
 
 def test_a_time_shift_moves_whole_series() -> None:
