@@ -7,6 +7,7 @@ import math
 
 import optuna
 import pytest
+from golden import GOLDEN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from known import BRANCHES, NOTHING_PRUNED, SQUARE, BelowTheDiagonal, Known
@@ -200,6 +201,19 @@ def test_another_seed_is_another_study():
     for sampler in SAMPLED:
         one, other = (Known(sampler, SQUARE, seed=seed) for seed in (0, 1))
         assert one.ask().draw.config != other.ask().draw.config
+
+
+def test_so_many_random_draws_find_the_best_twentieth():
+    """Of every parameter, on its scale, with a probability of 95 %."""
+    count, parameters, found = GOLDEN["random_search"]["p95_top5pct"], 40, []
+    tree = {f"p{k}": {"low": 1e-4, "high": 1.0, "log": True} for k in range(parameters)}
+    for seed in range(5):
+        known = Known("random", tree, seed=seed)
+        for _ in range(count):
+            known.ask()
+        best = (max(config[name] for config in known.configs()) for name in tree)
+        found += [value >= 10 ** (-4 * 0.05) for value in best]
+    assert sum(found) / len(found) == pytest.approx(0.95, abs=4 * (0.95 * 0.05 / len(found)) ** 0.5)
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "gp", "cmaes", "auto"])

@@ -93,7 +93,7 @@ def test_a_member_trains_on_what_it_has_drawn(tmp_path: Path) -> None:
     x, y = training._train
     (draws,) = bootstraps([seed], torch.arange(len(x)))
     progress = training.start()
-    training._train = Rows(x[draws], y[draws])
+    training._train = Rows(x[draws], y[draws], x.device)
     for _ in range(chosen.epochs):
         progress = training.epoch(progress)
     assert (progress.params - found).abs().max() <= 1e-10

@@ -15,6 +15,7 @@ from train_helpers import EVERYTHING, Run, config
 
 from hpo.records import Decision
 from hpo.train import checkpoint
+from hpo.train.augmentations import Augmentation
 from hpo.train.builtin import trainer
 from hpo.train.config import TrainConfig
 from hpo.train.drivers import single
@@ -72,13 +73,14 @@ PARTS: dict[str, dict[str, Any]] = {
     "mixup": {"augmentation": {"mixup": {"alpha": 0.5}}},
     "noise": {"augmentation": {"noise": {"sd": 0.2}}},
     "sgd": {"optimizer": {"kind": "sgd", "momentum": 0.9, "nesterov": True}},
-    "adamw": {"optimizer": {"kind": "adamw"}, "batch_lr": {"batch_size": 9, "base_lr": 0.05}},
+    "adamw": {"optimizer": {"kind": "adamw"}, "batch_lr": {"base_lr": 0.05}},
 }
 
 
 def lanes_of(changes: dict[str, Any], count: int = 3) -> list[TrainConfig]:
     """Configs of one fusion key whose per-lane values all differ, as plain numbers."""
-    base = config(**BASE | changes)
+    batch_lr = {**BASE["batch_lr"], **changes.get("batch_lr", {})}
+    base = config(**BASE | changes | {"batch_lr": batch_lr})
     values = knobs(base)
     assert values
     configs = [
@@ -127,7 +129,7 @@ def assert_equal_alone(tmp_path: Path, cases: list[TrainConfig]) -> None:
 # Parts of families of which the pairs below have some.
 MORE: dict[str, dict[str, Any]] = {
     **{
-        kind: {"optimizer": {"kind": kind}, "batch_lr": {"batch_size": 9, "base_lr": rate}}
+        kind: {"optimizer": {"kind": kind}, "batch_lr": {"base_lr": rate}}
         for kind, rate in (
             ("adagrad", 0.5),
             ("rmsprop", 0.05),
@@ -188,12 +190,14 @@ PAIRS = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS, ids="+".join)
 def test_two_parts_of_a_lane_equal_the_same_trial_alone(
     tmp_path: Path, pair: tuple[str, str]
 ) -> None:
-    assert_equal_alone(tmp_path, lanes_of(merged(*(PARTS[part] for part in pair))))
+    """Over 9 steps and not 50, so that all pairs take some twenty seconds."""
+    changes = merged({"batch_lr": {"batch_size": 30}}, *(PARTS[part] for part in pair))
+    shorter = {"epochs": 3, "checkpoint_seconds": 3600.0}
+    assert_equal_alone(tmp_path, lanes_of(shorter | changes, count=2))
 
 
 def test_everything_at_once_equals_the_same_trials_alone(tmp_path: Path) -> None:
@@ -226,6 +230,53 @@ def test_residual_nets_train_together(tmp_path: Path) -> None:
 def test_numbers_train_together(tmp_path: Path) -> None:
     data = {"kind": "sklearn", "name": "diabetes"}
     assert_equal_alone(tmp_path, lanes_of({"data": data, "dropout": {"hidden": 0.1}}))
+
+
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "shift": {"share": 0.3},
+    "crop": {"padding": 2},
+    "flip": {"probability": 0.5},
+    "color_jitter": {"brightness": 0.4, "contrast": 0.5},
+    "cutout": {"side": 0.5},
+    "time_shift": {"share": 0.4},
+    "scaling": {"sd": 0.2},
+    "noise": {"sd": 0.2},
+    "mixup": {"alpha": 0.5},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (kind, name)
+        for kind in ("images", "series")
+        for name, part in config(augmentation=AUGMENTATIONS).augmentation.parts().items()
+        if part.examples in (kind, "any")
+    ],
+)
+def test_augmented_images_and_series_train_together(tmp_path: Path, kind: str, name: str) -> None:
+    rng = np.random.default_rng(0)
+    shape, model = {
+        "images": ((60, 1, 8, 8), {"kind": "cnn", "channels": [3]}),
+        "series": ((60, 2, 5), {"kind": "gru", "width": 3}),
+    }[kind]
+    np.savez(tmp_path / "a.npz", x=rng.normal(size=shape), y=np.arange(60) % 3)
+    changes = {
+        "data": {"kind": "npz", "path": str(tmp_path / "a.npz"), "series": kind == "series"},
+        "model": model,
+        "epochs": 2,
+        "augmentation": {name: AUGMENTATIONS[name]},
+    }
+    cases = lanes_of(changes)
+    assert_equal_alone(tmp_path, cases)
+    plain = [case.model_copy(update={"augmentation": Augmentation()}) for case in cases]
+    fuse(tmp_path / "plain", plain)
+    apart = weights(tmp_path / "plain" / "0") - weights(tmp_path / "pack" / "0")
+    assert apart.abs().max() > 1e-3, "the augmentation does nothing"
+
+
+def test_every_augmentation_is_compared() -> None:
+    assert AUGMENTATIONS.keys() == Augmentation.model_fields.keys()
 
 
 SHORT: dict[str, Any] = {"epochs": 2, "batch_lr": {"batch_size": 16, "base_lr": 0.1}}
