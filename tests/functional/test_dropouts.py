@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from golden import GOLDEN
 from pydantic import ValidationError
 
 from hpo.errors import InputError
@@ -22,7 +22,6 @@ from hpo.train.regularizers import DropConnect, StochasticDepth, VariationalDrop
 from hpo.train.regularizers.base import Context
 from hpo.train.task import Window
 
-GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden.json").read_text())
 LIKE = torch.empty(0, dtype=torch.float64)
 SOURCE = NoiseSource(LIKE.device)
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from golden import GOLDEN
 
 from hpo.functional import gradient_noise_sd
 from hpo.train.augmentations import Noise
@@ -17,7 +15,6 @@ from hpo.train.noise import NoiseSource, step_keys
 from hpo.train.regularizers import GradientNoise, WeightNoise
 from hpo.train.regularizers.base import Context
 
-GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden.json").read_text())
 LIKE = torch.empty(0, dtype=torch.float64)
 SOURCE = NoiseSource(LIKE.device)
 LAYOUT = Layout({"dense.weight": (1, 3), "dense.bias": (1,), "head.weight": (200, 300)})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from golden import GOLDEN
 from packs import member, pack
 from pydantic import ValidationError
 from train_helpers import Run, config
@@ -29,7 +29,6 @@ from hpo.train.progress import TrialFiles
 from hpo.train.rows import Rows
 from hpo.trainable import TrialStopped
 
-GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden.json").read_text())
 SMALL: dict[str, Any] = {
     "precision": "float64",
     "batch_lr": {"batch_size": 9, "base_lr": 0.5},
@@ -90,7 +89,7 @@ def test_a_member_trains_on_what_it_has_drawn(tmp_path: Path) -> None:
     found, _ = TrialFiles(tmp_path / "ck" / "repeat-1", problem, seed).model()
 
     training = single.Training(problem, seed)
-    x, y = training._train
+    x, y = training._train.x, training._train.y
     (draws,) = bootstraps([seed], torch.arange(len(x)))
     progress = training.start()
     training._train = Rows(x[draws], y[draws], x.device)
