@@ -12,5 +12,11 @@ from __future__ import annotations
 
 from hpo.train.regularizers.l1 import soft_threshold
 from hpo.train.regularizers.mma import mma_loss
+from hpo.train.regularizers.orthoreg import orthoreg_cost, orthoreg_gradient
 
-__all__ = ["mma_loss", "soft_threshold"]
+__all__ = [
+    "mma_loss",
+    "orthoreg_cost",
+    "orthoreg_gradient",
+    "soft_threshold",
+]

@@ -11,6 +11,7 @@ from hpo.train.regularizers.l1 import L1
 from hpo.train.regularizers.l2 import L2
 from hpo.train.regularizers.max_norm import MaxNorm
 from hpo.train.regularizers.mma import Mma
+from hpo.train.regularizers.orthoreg import OrthoReg
 from hpo.train.regularizers.weight_decay import WeightDecay
 from hpo.train.settings import Settings
 
@@ -25,6 +26,9 @@ class Regularization(Settings):
     weight_decay: WeightDecay | None = Field(None, description="decoupled weight decay")
     max_norm: MaxNorm | None = Field(None, description="bound on each unit's incoming weights")
     mma: Mma | None = Field(None, description="units driven apart: minimal angles maximised")
+    orthoreg: OrthoReg | None = Field(
+        None, description="units that point to one side driven apart, after the step"
+    )
 
     def parts(self, learning_rate: float) -> dict[str, Regularizer]:
         """The parts that are present, by name, as they act at a peak learning rate."""
