@@ -11,10 +11,12 @@ Example:
 from __future__ import annotations
 
 from hpo.train.regularizers.l1 import soft_threshold
+from hpo.train.regularizers.mhe import mhe_energy
 from hpo.train.regularizers.mma import mma_loss
 from hpo.train.regularizers.orthoreg import orthoreg_cost, orthoreg_gradient
 
 __all__ = [
+    "mhe_energy",
     "mma_loss",
     "orthoreg_cost",
     "orthoreg_gradient",

@@ -42,6 +42,7 @@ PARTS: dict[str, dict[str, Any]] = {
     },
     "max_norm": {"regularization": {"max_norm": {"radius": 1.0}}},
     "mma": {"regularization": {"mma": {"strength": 0.1}}},
+    "mhe": {"regularization": {"mhe": {"strength": 0.05, "half_space": True}}},
     "orthoreg": {"regularization": {"orthoreg": {"strength": 0.1}}},
     "dropout_input": {"dropout": {"input": 0.1}},
     "dropout_hidden": {"dropout": {"hidden": 0.2}},

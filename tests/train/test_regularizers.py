@@ -126,6 +126,7 @@ NEUTRAL = {
     ),
     "max_norm": ("regularization.max_norm.radius", {"regularization": {"max_norm": {"radius": 1}}}),
     "mma": ("regularization.mma.strength", {"regularization": {"mma": {"strength": 0.5}}}),
+    "mhe": ("regularization.mhe.strength", {"regularization": {"mhe": {"strength": 0.5}}}),
     "orthoreg": (
         "regularization.orthoreg.strength",
         {"regularization": {"orthoreg": {"strength": 0.5}}},
@@ -195,7 +196,7 @@ def test_an_infinite_bound_is_a_number_like_others(radius: float) -> None:
     assert torch.equal(found, train(config(**PLAIN))[0])
 
 
-@pytest.mark.parametrize("part", ["l1", "l2", "weight_decay", "max_norm", "mma", "orthoreg"])
+@pytest.mark.parametrize("part", ["l1", "l2", "weight_decay", "max_norm", "mma", "orthoreg", "mhe"])
 def test_biases_are_exempt(part: str) -> None:
     setting = {"radius": 0.01} if part == "max_norm" else {"strength": 1.0}
     changes = {"regularization": {part: setting}}

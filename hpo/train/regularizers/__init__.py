@@ -10,6 +10,7 @@ from hpo.train.regularizers.dropout import Dropout
 from hpo.train.regularizers.l1 import L1
 from hpo.train.regularizers.l2 import L2
 from hpo.train.regularizers.max_norm import MaxNorm
+from hpo.train.regularizers.mhe import Mhe
 from hpo.train.regularizers.mma import Mma
 from hpo.train.regularizers.orthoreg import OrthoReg
 from hpo.train.regularizers.weight_decay import WeightDecay
@@ -26,6 +27,7 @@ class Regularization(Settings):
     weight_decay: WeightDecay | None = Field(None, description="decoupled weight decay")
     max_norm: MaxNorm | None = Field(None, description="bound on each unit's incoming weights")
     mma: Mma | None = Field(None, description="units driven apart: minimal angles maximised")
+    mhe: Mhe | None = Field(None, description="units that repel each other like charges")
     orthoreg: OrthoReg | None = Field(
         None, description="units that point to one side driven apart, after the step"
     )
