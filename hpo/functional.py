@@ -10,12 +10,14 @@ Example:
 
 from __future__ import annotations
 
+from hpo.train.regularizers.comhe import comhe_energy
 from hpo.train.regularizers.l1 import soft_threshold
 from hpo.train.regularizers.mhe import mhe_energy
 from hpo.train.regularizers.mma import mma_loss
 from hpo.train.regularizers.orthoreg import orthoreg_cost, orthoreg_gradient
 
 __all__ = [
+    "comhe_energy",
     "mhe_energy",
     "mma_loss",
     "orthoreg_cost",

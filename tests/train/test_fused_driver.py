@@ -43,6 +43,14 @@ PARTS: dict[str, dict[str, Any]] = {
     "max_norm": {"regularization": {"max_norm": {"radius": 1.0}}},
     "mma": {"regularization": {"mma": {"strength": 0.1}}},
     "mhe": {"regularization": {"mhe": {"strength": 0.05, "half_space": True}}},
+    "angle_preserving": {
+        "regularization": {
+            "comhe": {
+                "strength": 0.05,
+                "projection": {"kind": "angle_preserving", "size": 3, "steps": 2},
+            }
+        }
+    },
     "orthoreg": {"regularization": {"orthoreg": {"strength": 0.1}}},
     "dropout_input": {"dropout": {"input": 0.1}},
     "dropout_hidden": {"dropout": {"hidden": 0.2}},
@@ -147,6 +155,25 @@ MORE: dict[str, dict[str, Any]] = {
             "warm_restarts",
             "piecewise",
         )
+    },
+    "random": {
+        "regularization": {
+            "comhe": {
+                "strength": 0.01,
+                "half_space": False,
+                "projection": {"kind": "random", "size": 3},
+            }
+        }
+    },
+    # An ascent on forces that grow without a bound amplifies rounding errors where steps are large.
+    "adversarial": {
+        "regularization": {
+            "comhe": {
+                "strength": 0.01,
+                "projection": {"kind": "adversarial", "size": 3, "steps": 2},
+            }
+        },
+        "batch_lr": {"batch_size": 9, "base_lr": 0.05},
     },
     "time_shift": {"augmentation": {"time_shift": {"share": 0.3}}},
     "scaling": {"augmentation": {"scaling": {"sd": 0.2}}},
@@ -344,7 +371,16 @@ def test_free_lanes_are_filled_with_trials_that_wait(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["sgd", "adamw", "growing_batch", "early_stopping", "cycle_end", "batch_norm"]
+    "part",
+    [
+        "sgd",
+        "adamw",
+        "growing_batch",
+        "early_stopping",
+        "cycle_end",
+        "batch_norm",
+        "angle_preserving",
+    ],
 )
 def test_a_paused_pack_goes_on_as_if_it_had_not_stopped(tmp_path: Path, part: str) -> None:
     cases = lanes_of({**EVERYTHING, **PARTS[part], "checkpoint_seconds": 3600.0})

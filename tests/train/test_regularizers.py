@@ -117,6 +117,7 @@ def augmented(part: str, field: str, value: float, **more: Any) -> tuple[str, di
     return f"augmentation.{part}.{field}", {"augmentation": {part: {field: value}}, **more}
 
 
+RANDOM = {"kind": "random", "size": 3}
 NEUTRAL = {
     "l1": ("regularization.l1.strength", {"regularization": {"l1": {"strength": 0.1}}}),
     "l2": ("regularization.l2.strength", {"regularization": {"l2": {"strength": 0.1}}}),
@@ -127,6 +128,10 @@ NEUTRAL = {
     "max_norm": ("regularization.max_norm.radius", {"regularization": {"max_norm": {"radius": 1}}}),
     "mma": ("regularization.mma.strength", {"regularization": {"mma": {"strength": 0.5}}}),
     "mhe": ("regularization.mhe.strength", {"regularization": {"mhe": {"strength": 0.5}}}),
+    "comhe": (
+        "regularization.comhe.strength",
+        {"regularization": {"comhe": {"strength": 0.5, "projection": RANDOM}}},
+    ),
     "orthoreg": (
         "regularization.orthoreg.strength",
         {"regularization": {"orthoreg": {"strength": 0.5}}},
@@ -196,7 +201,9 @@ def test_an_infinite_bound_is_a_number_like_others(radius: float) -> None:
     assert torch.equal(found, train(config(**PLAIN))[0])
 
 
-@pytest.mark.parametrize("part", ["l1", "l2", "weight_decay", "max_norm", "mma", "orthoreg", "mhe"])
+@pytest.mark.parametrize(
+    "part", ["l1", "l2", "weight_decay", "max_norm", "mma", "orthoreg", "mhe", "comhe"]
+)
 def test_biases_are_exempt(part: str) -> None:
     setting = {"radius": 0.01} if part == "max_norm" else {"strength": 1.0}
     changes = {"regularization": {part: setting}}

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from hpo.train.regularizers.base import Regularizer
 from hpo.train.regularizers.clipping import Clipping
+from hpo.train.regularizers.comhe import Comhe
 from hpo.train.regularizers.dropout import Dropout
 from hpo.train.regularizers.l1 import L1
 from hpo.train.regularizers.l2 import L2
@@ -28,6 +29,9 @@ class Regularization(Settings):
     max_norm: MaxNorm | None = Field(None, description="bound on each unit's incoming weights")
     mma: Mma | None = Field(None, description="units driven apart: minimal angles maximised")
     mhe: Mhe | None = Field(None, description="units that repel each other like charges")
+    comhe: Comhe | None = Field(
+        None, description="hidden units that repel each other as they look in few dimensions"
+    )
     orthoreg: OrthoReg | None = Field(
         None, description="units that point to one side driven apart, after the step"
     )
