@@ -14,13 +14,18 @@ from hpo.train.regularizers.comhe import comhe_energy
 from hpo.train.regularizers.l1 import soft_threshold
 from hpo.train.regularizers.mhe import mhe_energy
 from hpo.train.regularizers.mma import mma_loss
+from hpo.train.regularizers.orthogonality import orthogonality_cost
 from hpo.train.regularizers.orthoreg import orthoreg_cost, orthoreg_gradient
+from hpo.train.regularizers.pr_product import pr_conv2d, pr_linear
 
 __all__ = [
     "comhe_energy",
     "mhe_energy",
     "mma_loss",
+    "orthogonality_cost",
     "orthoreg_cost",
     "orthoreg_gradient",
+    "pr_conv2d",
+    "pr_linear",
     "soft_threshold",
 ]

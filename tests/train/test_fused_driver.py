@@ -51,6 +51,8 @@ PARTS: dict[str, dict[str, Any]] = {
             }
         }
     },
+    "pr_product": {"regularization": {"pr_product": {}}},
+    "orthogonality": {"regularization": {"orthogonality": {"strength": 0.02}}},
     "orthoreg": {"regularization": {"orthoreg": {"strength": 0.1}}},
     "dropout_input": {"dropout": {"input": 0.1}},
     "dropout_hidden": {"dropout": {"hidden": 0.2}},

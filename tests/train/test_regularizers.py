@@ -132,6 +132,10 @@ NEUTRAL = {
         "regularization.comhe.strength",
         {"regularization": {"comhe": {"strength": 0.5, "projection": RANDOM}}},
     ),
+    "orthogonality": (
+        "regularization.orthogonality.strength",
+        {"regularization": {"orthogonality": {"strength": 0.05}}},
+    ),
     "orthoreg": (
         "regularization.orthoreg.strength",
         {"regularization": {"orthoreg": {"strength": 0.5}}},
@@ -202,7 +206,8 @@ def test_an_infinite_bound_is_a_number_like_others(radius: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["l1", "l2", "weight_decay", "max_norm", "mma", "orthoreg", "mhe", "comhe"]
+    "part",
+    ["l1", "l2", "weight_decay", "max_norm", "mma", "orthoreg", "orthogonality", "mhe", "comhe"],
 )
 def test_biases_are_exempt(part: str) -> None:
     setting = {"radius": 0.01} if part == "max_norm" else {"strength": 1.0}

@@ -13,16 +13,33 @@ from hpo.train.regularizers.l2 import L2
 from hpo.train.regularizers.max_norm import MaxNorm
 from hpo.train.regularizers.mhe import Mhe
 from hpo.train.regularizers.mma import Mma
+from hpo.train.regularizers.orthogonality import Orthogonality
 from hpo.train.regularizers.orthoreg import OrthoReg
+from hpo.train.regularizers.pr_product import PrProduct
 from hpo.train.regularizers.weight_decay import WeightDecay
 from hpo.train.settings import Settings
 
-__all__ = ["L1", "L2", "Clipping", "Dropout", "MaxNorm", "Mma", "Regularization", "Regularizer"]
+__all__ = [
+    "L1",
+    "L2",
+    "Clipping",
+    "Dropout",
+    "MaxNorm",
+    "Mma",
+    "Orthogonality",
+    "PrProduct",
+    "Regularization",
+    "Regularizer",
+]
 
 
 class Regularization(Settings):
     """Penalties and constraints on the weights; each hook calls them in the order they stand."""
 
+    # First, since it is a step, and those below project what steps lead to.
+    orthoreg: OrthoReg | None = Field(
+        None, description="units that point to one side driven apart, after the step"
+    )
     l1: L1 | None = Field(None, description="proximal L1 penalty")
     l2: L2 | None = Field(None, description="L2 penalty in the gradient")
     weight_decay: WeightDecay | None = Field(None, description="decoupled weight decay")
@@ -32,8 +49,11 @@ class Regularization(Settings):
     comhe: Comhe | None = Field(
         None, description="hidden units that repel each other as they look in few dimensions"
     )
-    orthoreg: OrthoReg | None = Field(
-        None, description="units that point to one side driven apart, after the step"
+    orthogonality: Orthogonality | None = Field(
+        None, description="units drawn to length 1 and right angles"
+    )
+    pr_product: PrProduct | None = Field(
+        None, description="gradients that turn weights as fast at all angles to their inputs"
     )
 
     def parts(self, learning_rate: float) -> dict[str, Regularizer]:

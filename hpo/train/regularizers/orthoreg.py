@@ -31,7 +31,7 @@ def orthoreg_cost(weight: torch.Tensor, lam: torch.Tensor | float = 10.0) -> tor
     Returns:
         [], at least 0; each pair counts twice.
 
-    Reference: Rodriguez et al. 2017, arXiv:1611.01967, equation 6.
+    Reference: Rodriguez et al. 2017, arXiv:1611.01967.
     """
     unit, pairs = _pairs(weight)
     return (F.softplus(lam * (unit @ unit.T - 1)) * pairs).sum()
@@ -51,7 +51,7 @@ def orthoreg_gradient(weight: torch.Tensor, lam: torch.Tensor | float = 10.0) ->
     Returns:
         as `weight`, 0 at rows of zeros.
 
-    Reference: Rodriguez et al. 2017, arXiv:1611.01967, equation 8.
+    Reference: Rodriguez et al. 2017, arXiv:1611.01967.
     """
     unit, pairs = _pairs(weight)
     push = lam * torch.sigmoid(lam * (unit @ unit.T - 1)) * pairs
