@@ -17,10 +17,13 @@ from hpo.train.regularizers.mma import mma_loss
 from hpo.train.regularizers.orthogonality import orthogonality_cost
 from hpo.train.regularizers.orthoreg import orthoreg_cost, orthoreg_gradient
 from hpo.train.regularizers.pr_product import pr_conv2d, pr_linear
+from hpo.train.sphere import coverage_radius, minimal_angles, sphere_points
 
 __all__ = [
     "comhe_energy",
+    "coverage_radius",
     "mhe_energy",
+    "minimal_angles",
     "mma_loss",
     "orthogonality_cost",
     "orthoreg_cost",
@@ -28,4 +31,5 @@ __all__ = [
     "pr_conv2d",
     "pr_linear",
     "soft_threshold",
+    "sphere_points",
 ]

@@ -117,6 +117,7 @@ PLACINGS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
 @pytest.mark.parametrize("placing", PLACINGS, ids=str)
 @pytest.mark.parametrize("size", [(3, 3), (2, 4)])
 def test_a_convolution_is_the_product_of_patches(
