@@ -9,7 +9,7 @@ from hpo.train.layout import Layout
 from hpo.train.regularizers.base import Context, Moment, PartState, State
 from hpo.train.regularizers.mhe import Energy, mhe_energy
 from hpo.train.regularizers.projections import Projection, RandomProjection
-from hpo.train.regularizers.rows import as_rows
+from hpo.train.regularizers.rows import as_rows, product
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ def comhe_energy(
     arXiv:1906.04892.
     """
     rows = as_rows(weight)
-    projected = rows @ projections.reshape(-1, *projections.shape[-2:]).mT
+    projected = product(rows, projections.reshape(-1, *projections.shape[-2:]).mT)
     return torch.func.vmap(lambda points: mhe_energy(points, s, half_space))(projected).mean()
 
 

@@ -10,7 +10,7 @@ from hpo.lazy import lazy
 from hpo.train.layout import Named
 from hpo.train.regularizers.base import Context
 from hpo.train.regularizers.layer_penalty import LayerPart
-from hpo.train.regularizers.rows import as_rows, directions
+from hpo.train.regularizers.rows import as_rows, directions, product
 from hpo.train.settings import PerLane
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _squared_distances(unit: torch.Tensor, i: torch.Tensor, j: torch.Tensor) -> 
     2 - 2 u_i u_j, without differences of all pairs, has no digits left for points that almost
     coincide.
     """
-    squares = 2 - 2 * (unit @ unit.T)[i, j]
+    squares = 2 - 2 * product(unit, unit.T)[i, j]
     closest = squares.detach().topk(min(len(unit), len(i)), largest=False).indices
     differences = unit[i[closest]] - unit[j[closest]]
     return squares.scatter(0, closest, differences.square().sum(1))

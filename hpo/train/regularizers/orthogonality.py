@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from hpo.lazy import lazy
 from hpo.train.regularizers.layer_penalty import LayerPenalty
-from hpo.train.regularizers.rows import as_rows
+from hpo.train.regularizers.rows import as_rows, product
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,7 @@ def orthogonality_cost(weight: torch.Tensor) -> torch.Tensor:
     """
     rows = as_rows(weight)
     n, d = rows.shape
-    gram = rows @ rows.T if n <= d else rows.T @ rows
+    gram = product(rows, rows.T) if n <= d else product(rows.T, rows)
     return (gram - torch.eye(len(gram), dtype=rows.dtype, device=rows.device)).square().sum()
 
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from hpo.lazy import lazy
 from hpo.train.regularizers.base import Context, PartState
 from hpo.train.regularizers.layer_penalty import LayerPart
-from hpo.train.regularizers.rows import as_rows, directions
+from hpo.train.regularizers.rows import as_rows, directions, product
 from hpo.train.settings import PerLane
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def orthoreg_cost(weight: torch.Tensor, lam: torch.Tensor | float = 10.0) -> tor
     Reference: Rodriguez et al. 2017, arXiv:1611.01967.
     """
     unit, pairs = _pairs(weight)
-    return (F.softplus(lam * (unit @ unit.T - 1)) * pairs).sum()
+    return (F.softplus(lam * (product(unit, unit.T) - 1)) * pairs).sum()
 
 
 def orthoreg_gradient(weight: torch.Tensor, lam: torch.Tensor | float = 10.0) -> torch.Tensor:
@@ -54,8 +54,8 @@ def orthoreg_gradient(weight: torch.Tensor, lam: torch.Tensor | float = 10.0) ->
     Reference: Rodriguez et al. 2017, arXiv:1611.01967.
     """
     unit, pairs = _pairs(weight)
-    push = lam * torch.sigmoid(lam * (unit @ unit.T - 1)) * pairs
-    return (push @ unit).view(weight.shape).to(weight.dtype)
+    push = lam * torch.sigmoid(lam * (product(unit, unit.T) - 1)) * pairs
+    return product(push, unit).view(weight.shape).to(weight.dtype)
 
 
 def _pairs(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

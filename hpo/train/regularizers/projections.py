@@ -11,7 +11,7 @@ from pydantic import Field
 from hpo.lazy import lazy
 from hpo.train.regularizers.base import Context, PartState
 from hpo.train.regularizers.mhe import mhe_energy
-from hpo.train.regularizers.rows import directions
+from hpo.train.regularizers.rows import directions, product
 from hpo.train.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,15 +30,15 @@ def angle_gap(projection: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
         projection: [k, d].
         weight: [n, d].
     """
-    projected, unit = directions(weight @ projection.T)[0], directions(weight)[0]
-    gap = projected @ projected.T - unit @ unit.T
+    projected, unit = directions(product(weight, projection.T))[0], directions(weight)[0]
+    gap = product(projected, projected.T) - product(unit, unit.T)
     # Without the addend a gap of zero would have a slope that is not a number.
     return torch.sqrt(gap.square().sum() + 1e-12)
 
 
 def crowding(projection: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
     """The energy of the projected rows [n, d] as points at s 2, []."""
-    return mhe_energy(weight @ projection.T, 2)
+    return mhe_energy(product(weight, projection.T), 2)
 
 
 class ProjectionPart(Settings):
