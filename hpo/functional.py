@@ -13,19 +13,35 @@ from __future__ import annotations
 from hpo.train.augmentations.cutmix import cutmix
 from hpo.train.augmentations.mixup import mixup
 from hpo.train.ensemble import ensemble_error
+from hpo.train.regularizers.comhe import comhe_energy
 from hpo.train.regularizers.dropout import inverted_dropout
 from hpo.train.regularizers.gradient_noise import gradient_noise_sd
 from hpo.train.regularizers.l1 import soft_threshold
+from hpo.train.regularizers.mhe import mhe_energy
 from hpo.train.regularizers.mma import mma_loss
+from hpo.train.regularizers.orthogonality import orthogonality_cost
+from hpo.train.regularizers.orthoreg import orthoreg_cost, orthoreg_gradient
+from hpo.train.regularizers.pr_product import pr_conv2d, pr_linear
 from hpo.train.regularizers.stochastic_depth import depth_rates
+from hpo.train.sphere import coverage_radius, minimal_angles, sphere_points
 
 __all__ = [
+    "comhe_energy",
+    "coverage_radius",
     "cutmix",
     "depth_rates",
     "ensemble_error",
     "gradient_noise_sd",
     "inverted_dropout",
+    "mhe_energy",
+    "minimal_angles",
     "mixup",
     "mma_loss",
+    "orthogonality_cost",
+    "orthoreg_cost",
+    "orthoreg_gradient",
+    "pr_conv2d",
+    "pr_linear",
     "soft_threshold",
+    "sphere_points",
 ]

@@ -54,7 +54,7 @@ HOLDERS = {
     "upath": ["hpo.checkpoints"],
 }
 TRAIN_NEEDS = {"torch", "numpy", "pydantic", "pydantic_core", "safetensors"}
-TRAIN_NEEDS_LATE = {"sklearn", "pandas", "pyarrow"}
+TRAIN_NEEDS_LATE = {"sklearn", "scipy", "pandas", "pyarrow"}
 
 
 def name_of(path: Path) -> str:

@@ -89,6 +89,10 @@ class Layout:
         exempt = name in self._exempt or name.endswith(".direction")
         return self.is_weight(name) and not exempt
 
+    def in_head(self, name: str) -> bool:
+        """Whether a parameter is one of the output layer's."""
+        return name.startswith(f"{self.head}.")
+
     def select(self, layers: Layers, directions: bool = False) -> list[str]:
         """Names of the weights that are meant, of those that methods may touch.
 
@@ -125,7 +129,7 @@ class Layout:
 
     def _is_of_kind(self, name: str, kind: str) -> bool:
         if kind == "hidden":
-            return not name.startswith(f"{self.head}.")
+            return not self.in_head(name)
         if kind == "conv":
             return len(self.shapes[name]) > 2
         return kind == "all" or len(self.shapes[name]) == 2

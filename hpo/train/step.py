@@ -111,7 +111,10 @@ class Step:
 
     def init_state(self, params: torch.Tensor, knobs: Knobs) -> State:
         """The state before the first step, for parameters [P]."""
-        state = {name: knobs.regularizers[name].init_state(params) for name in self._init_state}
+        state = {
+            name: knobs.regularizers[name].init_state(params, self._layout)
+            for name in self._init_state
+        }
         return {
             "optimizer": knobs.optimizer.init_state(params),
             "model": self._model.init_state(self._layout.split(params)),
@@ -133,7 +136,8 @@ class Step:
             parameters given, noise and penalties included.
         """
         regularizers = knobs.regularizers
-        context = Context(batch.t, batch.lr, self._noise.at(batch.key), self._layout, self._weights)
+        noise = self._noise.at(batch.key)
+        context = Context(batch.t, batch.lr, noise, self._layout, self._weights, state)
         x, y = batch.x, batch.y
         for name in self._on_batch:
             x, y = regularizers[name].on_batch(x, y, context)

@@ -46,6 +46,18 @@ PARTS: dict[str, dict[str, Any]] = {
     "weight_noise": {"regularization": {"weight_noise": {"sd": 0.1}}},
     "gradient_noise": {"regularization": {"gradient_noise": {"sd": 0.1, "gamma": 0.5}}},
     "drop_connect": {"regularization": {"drop_connect": {"rate": 0.1}}},
+    "mhe": {"regularization": {"mhe": {"strength": 0.05, "half_space": True}}},
+    "angle_preserving": {
+        "regularization": {
+            "comhe": {
+                "strength": 0.05,
+                "projection": {"kind": "angle_preserving", "size": 3, "steps": 2},
+            }
+        }
+    },
+    "pr_product": {"regularization": {"pr_product": {}}},
+    "orthogonality": {"regularization": {"orthogonality": {"strength": 0.02}}},
+    "orthoreg": {"regularization": {"orthoreg": {"strength": 0.1}}},
     "dropout_input": {"dropout": {"input": 0.1}},
     "dropout_hidden": {"dropout": {"hidden": 0.2}},
     "smoothing": {"loss": {"kind": "cross_entropy", "label_smoothing": 0.1}},
@@ -150,6 +162,25 @@ MORE: dict[str, dict[str, Any]] = {
             "warm_restarts",
             "piecewise",
         )
+    },
+    "random": {
+        "regularization": {
+            "comhe": {
+                "strength": 0.01,
+                "half_space": False,
+                "projection": {"kind": "random", "size": 3},
+            }
+        }
+    },
+    # An ascent on forces that grow without a bound amplifies rounding errors where steps are large.
+    "adversarial": {
+        "regularization": {
+            "comhe": {
+                "strength": 0.01,
+                "projection": {"kind": "adversarial", "size": 3, "steps": 2},
+            }
+        },
+        "batch_lr": {"batch_size": 9, "base_lr": 0.05},
     },
     "time_shift": {"augmentation": {"time_shift": {"share": 0.3}}},
     "scaling": {"augmentation": {"scaling": {"sd": 0.2}}},
@@ -433,7 +464,16 @@ def test_free_lanes_are_filled_with_trials_that_wait(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["sgd", "adamw", "growing_batch", "early_stopping", "cycle_end", "batch_norm"]
+    "part",
+    [
+        "sgd",
+        "adamw",
+        "growing_batch",
+        "early_stopping",
+        "cycle_end",
+        "batch_norm",
+        "angle_preserving",
+    ],
 )
 def test_a_paused_pack_goes_on_as_if_it_had_not_stopped(tmp_path: Path, part: str) -> None:
     cases = lanes_of({**EVERYTHING, **PARTS[part], "checkpoint_seconds": 3600.0})

@@ -25,7 +25,7 @@ CALLS: list[str] = []
 class Recorder(Regularizer):
     """Writes down each call, and changes nothing."""
 
-    def init_state(self, params: torch.Tensor) -> PartState:
+    def init_state(self, params: torch.Tensor, layout: Layout) -> PartState:
         CALLS.append("init_state")
         return {}
 
@@ -99,7 +99,7 @@ class Recorder(Regularizer):
 class Average(Regularizer):
     """An exponential moving average of the weights, for evaluation."""
 
-    def init_state(self, params: torch.Tensor) -> PartState:
+    def init_state(self, params: torch.Tensor, layout: Layout) -> PartState:
         return {"average": params}
 
     def after_step(
@@ -214,7 +214,7 @@ def test_hooks_are_called_in_the_documented_order(kind: str) -> None:
 class Shifted(Regularizer):
     """Adds to the parameters what was drawn before an epoch, and counts the epochs."""
 
-    def init_state(self, params: torch.Tensor) -> PartState:
+    def init_state(self, params: torch.Tensor, layout: Layout) -> PartState:
         return {"epochs": params.new_zeros(())}
 
     def acts_before(self, epoch: int, epochs: int) -> bool:

@@ -136,6 +136,7 @@ def augmented(part: str, field: str, value: float, **more: Any) -> tuple[str, di
     return f"augmentation.{part}.{field}", {"augmentation": {part: {field: value}}, **more}
 
 
+RANDOM = {"kind": "random", "size": 3}
 NEUTRAL = {
     "l1": ("regularization.l1.strength", {"regularization": {"l1": {"strength": 0.1}}}),
     "l2": ("regularization.l2.strength", {"regularization": {"l2": {"strength": 0.1}}}),
@@ -165,6 +166,19 @@ NEUTRAL = {
     "its state": recurrent("state"),
     "its output": recurrent("output"),
     "its characters": recurrent("embedding"),
+    "mhe": ("regularization.mhe.strength", {"regularization": {"mhe": {"strength": 0.5}}}),
+    "comhe": (
+        "regularization.comhe.strength",
+        {"regularization": {"comhe": {"strength": 0.5, "projection": RANDOM}}},
+    ),
+    "orthogonality": (
+        "regularization.orthogonality.strength",
+        {"regularization": {"orthogonality": {"strength": 0.05}}},
+    ),
+    "orthoreg": (
+        "regularization.orthoreg.strength",
+        {"regularization": {"orthoreg": {"strength": 0.5}}},
+    ),
     "input dropout": ("dropout.input", {"dropout": {"input": 0.3}}),
     "hidden dropout": ("dropout.hidden", {"dropout": {"hidden": 0.3}}),
     "label smoothing": (
@@ -239,7 +253,10 @@ def test_an_infinite_bound_is_a_number_like_others(radius: float) -> None:
     assert torch.equal(found, train(config(**PLAIN))[0])
 
 
-@pytest.mark.parametrize("part", ["l1", "l2", "weight_decay", "max_norm", "mma"])
+@pytest.mark.parametrize(
+    "part",
+    ["l1", "l2", "weight_decay", "max_norm", "mma", "orthoreg", "orthogonality", "mhe", "comhe"],
+)
 def test_biases_are_exempt(part: str) -> None:
     setting = {"radius": 0.01} if part == "max_norm" else {"strength": 1.0}
     changes = {"regularization": {part: setting}}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hpo.train.layout import Layout, Named
@@ -37,6 +37,7 @@ class Context:
         layout: names and shapes of the parameter vector.
         weights: 1 at weights and 0 at biases, gains, embeddings and all else that penalties leave
             alone, [P].
+        state: of all parts, as this step found it.
     """
 
     t: torch.Tensor
@@ -44,6 +45,7 @@ class Context:
     noise: Noise
     layout: Layout
     weights: torch.Tensor
+    state: State = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +82,12 @@ class Regularizer(Settings):
             InputError: it does not.
         """
 
-    def init_state(self, params: torch.Tensor) -> PartState:
+    def init_state(self, params: torch.Tensor, layout: Layout) -> PartState:
         """Tensors of its own that the part keeps from step to step; called once, before training.
 
         Args:
             params: the initial parameters, [P].
+            layout: names and shapes of the parameter vector.
         """
         return {}
 
