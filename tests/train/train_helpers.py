@@ -38,7 +38,7 @@ EVERYTHING: dict[str, Any] = {
         "weight_noise": {"sd": 0.02},
         "gradient_noise": {"sd": 0.02},
         "drop_connect": {"rate": 0.05},
-        "mhe": {"strength": 0.01, "output_factor": 2.0},
+        "mhe": {"strength": 0.01, "s": 0},
         "orthoreg": {"strength": 0.05},
         "pr_product": {},
     },
