@@ -273,6 +273,7 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "scaling": {"sd": 0.2},
     "noise": {"sd": 0.2},
     "mixup": {"alpha": 0.5},
+    "cutmix": {"probability": 0.8, "alpha": 1.0},
 }
 
 

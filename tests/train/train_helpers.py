@@ -39,8 +39,6 @@ EVERYTHING: dict[str, Any] = {
         "gradient_noise": {"sd": 0.02},
         "drop_connect": {"rate": 0.05},
         "mhe": {"strength": 0.01, "s": 0},
-        "orthoreg": {"strength": 0.05},
-        "pr_product": {},
     },
     "dropout": {"input": 0.1, "hidden": 0.2},
     "augmentation": {"noise": {"sd": 0.1}, "mixup": {"alpha": 0.5}},
