@@ -65,7 +65,7 @@ ELSEWHERE = {
     "bagging_variance": "tests/train/test_ensemble.py",
     "hyperband": "tests/search/test_pruners.py",
     "implicit_sparse_fixed_recipe": "tests/train/test_diagonal.py",
-    "input_noise_equiv": "tests/functional/test_noise.py",
+    "input_noise_equiv": "tests/functional/test_noise_methods.py",
     "random_search": "tests/search/test_samplers.py",
 }
 """Entries that are compared in another file, which reads them by their name."""

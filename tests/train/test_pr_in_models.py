@@ -80,7 +80,7 @@ def folder(tmp_path: Path) -> Path:
 def test_it_reaches_all_products_of_all_models(kind: str, folder: Path) -> None:
     settings, inputs = MODELS[kind]
     outputs = inputs.characters if isinstance(inputs, Window) else 3
-    model = config(model=settings).model.bound(folder, inputs, outputs)
+    model = config(model=settings).model.bound(folder, inputs, outputs, ())
     layout, plain, loss = one_step(model, inputs, None)
     _, found, same = one_step(model, inputs, {})
     assert same.item() == pytest.approx(loss.item(), rel=1e-12), "the forward pass is as ever"
