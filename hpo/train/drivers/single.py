@@ -19,6 +19,7 @@ from hpo.train.order import orders
 from hpo.train.precision import arithmetic
 from hpo.train.problem import Problem, Rows, assemble
 from hpo.train.progress import Kept, Progress, TrialFiles
+from hpo.train.statistics import measured
 from hpo.train.step import Batch, Knobs, Step
 from hpo.train.timetable import Timetable
 from hpo.trainable import Trial, TrialStopped
@@ -144,15 +145,25 @@ class Training:
         train_loss = float(torch.stack(losses).double().cpu() @ sizes / sizes.sum())
 
         shown = self._step.eval_params(params, state, self._knobs)
+        model_state = self._model_state(shown, state["model"], [batch.x for batch in batches])
         reached = {"train_loss": train_loss}
         if self._problem.refit is None:
-            validation = evaluate(self._problem, shown, state["model"], self._validation)
+            validation = evaluate(self._problem, shown, model_state, self._validation)
             reached |= {f"val_{name}": value for name, value in validation.items()}
         epoch = progress.epoch + 1
         kept = progress.kept
         if kept is None or self._epochs.keeps(epoch, reached, kept.epoch, kept.metrics):
-            kept = Kept(shown, state["model"], epoch, reached)
+            kept = Kept(shown, model_state, epoch, reached)
         return Progress(epoch, params, state, reached, kept)
+
+    def _model_state(
+        self, shown: torch.Tensor, state: ModelState, batches: list[torch.Tensor]
+    ) -> ModelState:
+        """What belongs to the parameters shown of what the model keeps."""
+        if not self._step.evaluates_others:
+            return state
+        model, params = self._problem.config.model, self._problem.layout.split(shown)
+        return measured(state, batches, lambda x: model.statistics(params, state, x))
 
     def _batches(self, epoch: int) -> list[Batch]:
         train, size = self._train, self._timetable.batch_sizes[epoch]
