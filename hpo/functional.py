@@ -10,9 +10,18 @@ Example:
 
 from __future__ import annotations
 
+from hpo.train.early_stopping import early_stopping_window
 from hpo.train.protocols.dsd import dsd_mask
 from hpo.train.protocols.repr import repr_reinit, repr_scores, repr_select
 from hpo.train.regularizers.l1 import soft_threshold
 from hpo.train.regularizers.mma import mma_loss
 
-__all__ = ["dsd_mask", "mma_loss", "repr_reinit", "repr_scores", "repr_select", "soft_threshold"]
+__all__ = [
+    "dsd_mask",
+    "early_stopping_window",
+    "mma_loss",
+    "repr_reinit",
+    "repr_scores",
+    "repr_select",
+    "soft_threshold",
+]
