@@ -12,7 +12,10 @@ from __future__ import annotations
 
 from hpo.train.augmentations.cutmix import cutmix
 from hpo.train.augmentations.mixup import mixup
+from hpo.train.early_stopping import early_stopping_window
 from hpo.train.ensemble import ensemble_error
+from hpo.train.protocols.dsd import dsd_mask
+from hpo.train.protocols.repr import repr_reinit, repr_scores, repr_select
 from hpo.train.regularizers.comhe import comhe_energy
 from hpo.train.regularizers.dropout import inverted_dropout
 from hpo.train.regularizers.gradient_noise import gradient_noise_sd
@@ -30,6 +33,8 @@ __all__ = [
     "coverage_radius",
     "cutmix",
     "depth_rates",
+    "dsd_mask",
+    "early_stopping_window",
     "ensemble_error",
     "gradient_noise_sd",
     "inverted_dropout",
@@ -42,6 +47,9 @@ __all__ = [
     "orthoreg_gradient",
     "pr_conv2d",
     "pr_linear",
+    "repr_reinit",
+    "repr_scores",
+    "repr_select",
     "soft_threshold",
     "sphere_points",
 ]

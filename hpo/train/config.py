@@ -16,6 +16,7 @@ from hpo.train.models import Custom, Model
 from hpo.train.models.recurrent import Recurrent
 from hpo.train.optimizers import Optimizer, OptimizerPart, Sgd
 from hpo.train.precision import Precision
+from hpo.train.protocols import Protocol
 from hpo.train.regularizers import Clipping, Dropout, Regularization, Regularizer
 from hpo.train.schedules import Cosine, Schedule, Stage, Warmup
 from hpo.train.settings import Settings
@@ -48,6 +49,9 @@ class TrainConfig(Settings):
     dropout: Dropout = Field(default_factory=Dropout, description="noise on activations")
     augmentation: Augmentation = Field(
         default_factory=Augmentation, description="random changes of the training batches"
+    )
+    protocol: Protocol = Field(
+        default_factory=Protocol, description="what is done to weights and gradients as it trains"
     )
     initialization: Initializer = Field(default_factory=Kaiming, description="first weights")
     loss: Loss | None = Field(
@@ -98,6 +102,7 @@ class TrainConfig(Settings):
         self._check_sites()
         self._check_cycles()
         self._check_ensemble()
+        self.protocol.check_epochs(self.epochs)
         self.stages()
         return self
 
@@ -228,9 +233,11 @@ class TrainConfig(Settings):
         """All regularizers present, by path, in the order in which hooks call them.
 
         Augmentations come first, on whole inputs; clipping comes last, since it bounds the gradient
-        with all that was added to it.
+        with all that was added to it. Protocols see weights as penalties and bounds leave them.
         """
         changes = {f"augmentation.{name}": p for name, p in self.augmentation.parts().items()}
         parts = self.regularization.parts(self.batch_lr.learning_rate)
         penalties = {f"regularization.{name}": part for name, part in parts.items()}
-        return {**changes, "dropout": self.dropout, **penalties, "clipping": self.clipping}
+        protocols = {f"protocol.{name}": part for name, part in self.protocol.parts().items()}
+        last = {"clipping": self.clipping}
+        return {**changes, "dropout": self.dropout, **penalties, **protocols, **last}

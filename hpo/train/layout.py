@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from hpo.errors import InputError
 from hpo.lazy import lazy
@@ -18,6 +18,18 @@ Named = Mapping[str, "torch.Tensor"]
 
 # Which weights a method touches: all; those outside the head; kernels; matrices; or layers by name.
 Layers = Literal["all", "hidden", "conv", "linear"] | tuple[str, ...]
+
+
+class Feed(NamedTuple):
+    """Where the units of a hidden layer are seen, if that is one layer alone.
+
+    Args:
+        place: what names of the parameters and statistics of their normalization begin with.
+        to: the layer that sees them.
+    """
+
+    place: str
+    to: str
 
 
 class Layout:
@@ -34,6 +46,7 @@ class Layout:
         head: see `Layout.head`; by default the last layer.
         branches: names of the places where something is added to a bypass, in the order of the
             forward pass.
+        feeds: hidden layers whose units one other layer alone sees, by name.
     """
 
     def __init__(
@@ -43,9 +56,11 @@ class Layout:
         blocks: Mapping[str, int] | None = None,
         head: str | None = None,
         branches: tuple[str, ...] = (),
+        feeds: Mapping[str, Feed] | None = None,
     ) -> None:
         self.branches = branches
         self.shapes = dict(shapes)
+        self.feeds = dict(feeds or {})
         self._exempt = frozenset(exempt)
         self._blocks = dict(blocks or {})
         self._head = head

@@ -58,6 +58,12 @@ PARTS: dict[str, dict[str, Any]] = {
     "pr_product": {"regularization": {"pr_product": {}}},
     "orthogonality": {"regularization": {"orthogonality": {"strength": 0.02}}},
     "orthoreg": {"regularization": {"orthoreg": {"strength": 0.1}}},
+    "ema": {"protocol": {"averaging": {"kind": "ema", "decay": 0.95}}},
+    "sam": {"protocol": {"sam": {"radius": 0.1}}},
+    "dsd": {"protocol": {"dsd": {"sparsity": 0.5}}},
+    "repr": {
+        "protocol": {"repr": {"fraction": 0.4, "full_epochs": 1, "sub_epochs": 1, "cycles": 1}}
+    },
     "dropout_input": {"dropout": {"input": 0.1}},
     "dropout_hidden": {"dropout": {"hidden": 0.2}},
     "smoothing": {"loss": {"kind": "cross_entropy", "label_smoothing": 0.1}},
@@ -184,6 +190,16 @@ MORE: dict[str, dict[str, Any]] = {
     },
     "time_shift": {"augmentation": {"time_shift": {"share": 0.3}}},
     "scaling": {"augmentation": {"scaling": {"sd": 0.2}}},
+    "adaptive_sam": {"protocol": {"sam": {"radius": 1.0, "adaptive": True}}},
+    "swa": {"protocol": {"averaging": {"kind": "swa", "start": 0.4}}},
+    "swa_step": {"protocol": {"averaging": {"kind": "swa", "start": 0.4, "every": "step"}}},
+    **{
+        f"{kind}_batch_norm": {
+            "model": {"kind": "mlp", "widths": [7], "normalization": {"kind": "batch"}},
+            "protocol": {"averaging": {"kind": kind}},
+        }
+        for kind in ("ema", "swa")
+    },
 }
 
 
@@ -213,6 +229,8 @@ FAMILY = {
     "sgd": "optimizer",
     "adamw": "optimizer",
     "decay_product": "weight_decay",
+    "ema": "averaging",
+    "repr": "averaging",
 }
 PAIRS = [
     pair

@@ -90,7 +90,7 @@ def test_dropout_keeps_the_mean_and_scales_what_is_left() -> None:
 def train(
     case: TrainConfig, bound: dict[str, float] | None = None, steps: int = 6
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Parameters after some steps, as a vector and by name; `bound` replaces knobs by path."""
+    """Parameters kept after epochs of one step, as a vector and by name; `bound` replaces knobs."""
     loss = (case.loss or config(**EVERYTHING).loss).bound(TARGETS)
     case = case.model_copy(update={"loss": loss})
     inputs = INPUTS[case.model.kind]
@@ -115,8 +115,10 @@ def train(
         rate = LIKE.new_tensor(0.1)
         key = step_keys(3, torch.tensor([t]))[0]
         batch = Batch(x, y, LIKE.new_tensor(float(t)), rate, key)
+        params, state = step.before_epoch(params, state, parts, seed=0, epoch=t, epochs=steps)
         params, state, _ = step(params, state, batch, parts)
-    return params, layout.split(params)
+    shown = step.eval_params(params, state, parts)
+    return shown, layout.split(shown)
 
 
 PLAIN = {"loss": {"kind": "cross_entropy"}, "optimizer": {"kind": "sgd", "momentum": 0.0}}
@@ -130,6 +132,10 @@ GRU = {"model": {"kind": "gru", "width": 4, "layers": 2}}
 def recurrent(field: str) -> tuple[str, dict[str, Any]]:
     part = "variational_dropout"
     return f"regularization.{part}.{field}", {"regularization": {part: {field: 0.3}}, **GRU}
+
+
+# Cycles that fit into the epochs of the config.
+SHORT = {"full_epochs": 1, "sub_epochs": 1, "cycles": 1}
 
 
 def augmented(part: str, field: str, value: float, **more: Any) -> tuple[str, dict[str, Any]]:
@@ -178,6 +184,13 @@ NEUTRAL = {
     "orthoreg": (
         "regularization.orthoreg.strength",
         {"regularization": {"orthoreg": {"strength": 0.5}}},
+    ),
+    "sam": ("protocol.sam.radius", {"protocol": {"sam": {"radius": 0.3}}}),
+    "dsd": ("protocol.dsd.sparsity", {"protocol": {"dsd": {"sparsity": 0.5}}}),
+    "repr": ("protocol.repr.fraction", {"protocol": {"repr": {"fraction": 0.5, **SHORT}}}),
+    "ema": (
+        "protocol.averaging.decay",
+        {"protocol": {"averaging": {"kind": "ema", "decay": 0.9}}},
     ),
     "input dropout": ("dropout.input", {"dropout": {"input": 0.3}}),
     "hidden dropout": ("dropout.hidden", {"dropout": {"hidden": 0.3}}),
@@ -334,7 +347,7 @@ def context_of(layout: Layout) -> Context:
 
 def hooks() -> list[str]:
     """All hooks, in the order in which the base class documents them."""
-    other = {"active", "overrides", "check", "acts_before"}
+    other = {"active", "overrides", "check", "acts_before", "rate_factor"}
     return [
         name
         for name, value in vars(Regularizer).items()

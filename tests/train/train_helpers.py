@@ -43,6 +43,11 @@ EVERYTHING: dict[str, Any] = {
     "dropout": {"input": 0.1, "hidden": 0.2},
     "augmentation": {"noise": {"sd": 0.1}, "mixup": {"alpha": 0.5}},
     "loss": {"kind": "cross_entropy", "label_smoothing": 0.1},
+    "protocol": {
+        "sam": {"radius": 0.05},
+        "dsd": {"sparsity": 0.4},
+        "averaging": {"kind": "ema", "decay": 0.9},
+    },
     "clipping": {"norm": 0.5, "value": 0.2},
 }
 

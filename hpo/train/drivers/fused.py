@@ -180,21 +180,20 @@ class Training:
             order = bootstraps(seeds, self._rows).gather(1, order)
         epoch = Epoch(order, t.to(self._like.dtype), rates.to(self._like.dtype), keys, batch_size)
         stack, losses = self._passes.epoch(stack, epoch)
-        shown, totals = self._passes.evaluate(stack, CHUNK * batch_size)
+        shown = self._passes.evaluate(stack, epoch, CHUNK * batch_size)
         # The one place where the host waits for the device: once an epoch, not once a step.
         reached = [{"train_loss": loss / len(self._rows)} for loss in losses.tolist()]
-        if totals is not None:
+        if shown.totals is not None:
             rows = len(self._problem.splits.validation)
-            for metrics, own in zip(reached, totals.tolist(), strict=True):
+            for metrics, own in zip(reached, shown.totals.tolist(), strict=True):
                 scores = as_metrics(self._problem, own, rows)
                 metrics |= {f"val_{name}": value for name, value in scores.items()}
         keep = [lane.reached(metrics) for lane, metrics in zip(lanes, reached, strict=True)]
-        kept = torch.tensor(keep, device=shown.device)
+        kept = torch.tensor(keep, device=shown.params.device)
         return stack._replace(
-            kept=_where(kept, shown, stack.kept),
+            kept=_where(kept, shown.params, stack.kept),
             kept_state={
-                name: _where(kept, stack.state["model"][name], old)
-                for name, old in stack.kept_state.items()
+                name: _where(kept, shown.state[name], old) for name, old in stack.kept_state.items()
             },
         )
 

@@ -100,7 +100,12 @@ class Lane:
             own: its tensors, without the axis of lanes.
         """
         # What is kept is mostly what there is, and need not be written twice.
-        same = self._kept_epoch == self.epoch and torch.equal(own.kept, own.params)
-        params, state = (own.params, own.state["model"]) if same else (own.kept, own.kept_state)
+        model = own.state["model"]
+        same = (
+            self._kept_epoch == self.epoch
+            and torch.equal(own.kept, own.params)
+            and all(torch.equal(own.kept_state[name], value) for name, value in model.items())
+        )
+        params, state = (own.params, model) if same else (own.kept, own.kept_state)
         kept = Kept(params, state, self._kept_epoch, self._kept_metrics)
         return Progress(self.epoch, own.params, own.state, self.metrics, kept)

@@ -20,6 +20,7 @@ from hpo.train.order import orders
 from hpo.train.precision import arithmetic
 from hpo.train.problem import Problem, assemble
 from hpo.train.progress import Kept, Progress, TrialFiles
+from hpo.train.statistics import measured
 from hpo.train.step import Batch, Knobs, Step
 from hpo.train.timetable import Timetable
 from hpo.trainable import Trial, TrialStopped
@@ -150,20 +151,36 @@ class Training:
         train_loss = float(torch.stack(losses).double().cpu() @ weights / weights.sum())
 
         shown = self._step.eval_params(params, state, self._knobs)
+        model_state = self._model_state(shown, state["model"], progress.epoch)
         reached = {"train_loss": train_loss}
         if self._problem.refit is None:
-            validation = evaluate(self._problem, shown, state["model"], self._validation)
+            validation = evaluate(self._problem, shown, model_state, self._validation)
             reached |= {f"val_{name}": value for name, value in validation.items()}
         epoch = progress.epoch + 1
         kept = progress.kept
         if kept is None or self._epochs.keeps(epoch, reached, kept.epoch, kept.metrics):
-            kept = Kept(shown, state["model"], epoch, reached)
+            kept = Kept(shown, model_state, epoch, reached)
         return Progress(epoch, params, state, reached, kept)
+
+    def _model_state(self, shown: torch.Tensor, state: ModelState, epoch: int) -> ModelState:
+        """What belongs to the parameters shown of what the model keeps."""
+        if not self._step.evaluates_others:
+            return state
+        model, params = self._problem.config.model, self._problem.layout.split(shown)
+        batches = torch.split(self._order(epoch), self._timetable.batch_sizes[epoch])
+        return measured(
+            state,
+            batches,
+            lambda index: model.statistics(params, state, self._train.take(index)[0]),
+        )
+
+    def _order(self, epoch: int) -> torch.Tensor:
+        rows = torch.arange(len(self._train), device=self._train.device)
+        order: torch.Tensor = orders([self._seed], [epoch], rows)[0]
+        return order
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
         train, size = self._train, self._timetable.batch_sizes[epoch]
-        rows = torch.arange(len(train), device=train.device)
-        (order,) = orders([self._seed], [epoch], rows)
         steps = self._timetable.steps(epoch)
         numbers = zip(
             self._t[steps].unbind(),
@@ -171,5 +188,5 @@ class Training:
             self._keys[steps].unbind(),
             strict=True,
         )
-        for batch, of_step in zip(train.batches(size, order), numbers, strict=True):
+        for batch, of_step in zip(train.batches(size, self._order(epoch)), numbers, strict=True):
             yield Batch(*batch, *of_step)

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from hpo.errors import InputError
 from hpo.lazy import lazy
-from hpo.train.layout import Layout, Named
+from hpo.train.layout import Feed, Layout, Named
 from hpo.train.normalizations import BatchNorm, ModelState, NoNormalization, Normalization
 from hpo.train.settings import Settings
 from hpo.train.task import Target, Task
@@ -98,7 +98,9 @@ class ModelPart(Settings):
         """Its parameters as one vector; see `shapes`."""
         shapes = self.shapes(inputs, outputs)
         blocks = {name: self.stacked(name) for name in shapes}
-        return Layout(shapes, self.exempt, blocks, self.head, self.branches())
+        return Layout(
+            shapes, self.exempt, blocks, self.head, branches=self.branches(), feeds=self.feeds()
+        )
 
     def initial(self, name: str, shape: tuple[int, ...]) -> torch.Tensor | None:
         """The first values of a parameter where the model knows them, float64 on the CPU.
@@ -116,6 +118,10 @@ class ModelPart(Settings):
         """The sites at which something is added to a bypass, in the order of the forward pass."""
         return ()
 
+    def feeds(self) -> dict[str, Feed]:
+        """Hidden layers whose units one other layer alone sees, so that one can be taken out."""
+        return {}
+
     def init_params(self, params: Named) -> Named:
         """The first parameters, given what was drawn or `initial` knows, and zeros for the rest."""
         return params
@@ -127,6 +133,16 @@ class ModelPart(Settings):
     def mixes_rows(self) -> bool:
         """Whether what training makes of a row depends on the other rows of its batch."""
         return False
+
+    def statistics(self, params: Named, state: Named, x: torch.Tensor) -> ModelState:
+        """Of the state what follows from parameters and a batch alone: its running statistics, as
+        this batch by itself would have them.
+
+        Args:
+            state: as `init_state` or a training step returned it.
+            x: inputs, [B, ...].
+        """
+        return {}
 
     def positions(self, inputs: tuple[int, ...]) -> int:
         """How many positions of an example it has activations of, each like those of one row."""
@@ -161,6 +177,13 @@ class NormalizedModel(ModelPart):
 
     def mixes_rows(self) -> bool:
         return isinstance(self.normalization, BatchNorm)
+
+    def statistics(self, params: Named, state: Named, x: torch.Tensor) -> ModelState:
+        if not isinstance(self.normalization, BatchNorm):
+            return {}
+        forgetful = self.normalization.model_copy(update={"momentum": 1.0})
+        model = self.model_copy(update={"normalization": forgetful})
+        return model.apply(params, state, x, as_it_is, training=True)[1]
 
 
 def image_shape(kind: str, inputs: tuple[int, ...], halvings: int) -> tuple[int, int, int]:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -10,7 +10,7 @@ from pydantic import Field, PrivateAttr
 from hpo.errors import InputError, TrainableError, first_line
 from hpo.lazy import lazy
 from hpo.train.layout import Named
-from hpo.train.models.base import ModelPart, OnHidden
+from hpo.train.models.base import ModelPart, OnHidden, as_it_is
 from hpo.train.normalizations import ModelState
 from hpo.train.task import Target
 from hpo.trainable.loading import find
@@ -90,6 +90,17 @@ class Custom(ModelPart):
             outputs: torch.Tensor = torch.func.functional_call(network, {**params, **buffers}, (x,))
         return outputs, buffers if training else dict(state)
 
+    def statistics(self, params: Named, state: Named, x: torch.Tensor) -> ModelState:
+        norms = {
+            name: module
+            for name, module in self._network.named_modules()
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
+        }
+        with _forgetful(norms.values()):
+            _, after = self.apply(params, state, x, as_it_is, training=True)
+        names = [f"{name}.{key}" for name in norms for key in ("running_mean", "running_var")]
+        return {name: after[name] for name in names if name in after}
+
     @property
     def _network(self) -> torch.nn.Module:
         assert self._module is not None, "a model of one's own is bound before it is used"
@@ -157,6 +168,19 @@ class Custom(ModelPart):
                 f"return {(2, outputs)}, it returns {found}",
                 "it must map [B, *inputs] to [B, outputs]",
             )
+
+
+@contextmanager
+def _forgetful(norms: Iterable[Any]) -> Iterator[None]:
+    """Within it, batch normalizations run statistics of the last batch alone."""
+    momenta = {norm: norm.momentum for norm in norms}
+    try:
+        for norm in momenta:
+            norm.momentum = 1.0
+        yield
+    finally:
+        for norm, momentum in momenta.items():
+            norm.momentum = momentum
 
 
 @contextmanager
