@@ -47,6 +47,7 @@ class Splits:
             standardised; inputs to reconstruct are scaled already, classes and characters are none.
         num_scored: how many targets of a row are validated and tested; `None`: all.
         vocabulary: of a text, each character at the place of its number.
+        num_train: rows of the training split alone, in a refit, too.
     """
 
     task: Task
@@ -58,6 +59,7 @@ class Splits:
     scale_targets: Scaler
     num_scored: int | None
     vocabulary: str
+    num_train: int
     _test: Arrays
 
     def test(self) -> Arrays:
@@ -209,5 +211,6 @@ def _scaled(raw: _Raw, data: DataPart, refit: bool) -> Splits:
         scale_targets=scale_y,
         num_scored=data.num_scored(raw.outputs if raw.task == "regression" else 0),
         vocabulary=raw.vocabulary,
+        num_train=len(raw.rows[0]),
         _test=splits[2],
     )

@@ -102,7 +102,7 @@ class Training:
         self._seed = seed
         self._train = problem.rows(problem.splits.train)
         self._validation = problem.rows(problem.splits.validation)
-        self._timetable = Timetable.of(config, len(self._train.x))
+        self._timetable = Timetable.of(config, problem.epoch_rows)
         self._epochs = Epochs(problem, self._timetable)
 
         like = problem.like
@@ -168,7 +168,7 @@ class Training:
     def _batches(self, epoch: int) -> list[Batch]:
         train, size = self._train, self._timetable.batch_sizes[epoch]
         rows = torch.arange(len(train.x), device=train.x.device)
-        (order,) = orders([self._seed], [epoch], rows)
+        (order,) = orders([self._seed], [epoch], rows)[:, : self._problem.epoch_rows]
         shuffled = Rows(train.x[order], train.y[order])
         steps = self._timetable.steps(epoch)
         return [
