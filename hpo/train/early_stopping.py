@@ -40,7 +40,8 @@ def early_stopping_window(
 ) -> StoppingWindow:
     """The first and the last step after which an error is at most `threshold`, and its minimum.
 
-    In between it may be above for a while. What is not a number is above any threshold.
+    In between it may be above for a while. What is not a number is above any threshold. It looks at
+    values, and returns plain numbers.
 
     Args:
         errors: after each step, the first one's first, [T].
