@@ -1,8 +1,9 @@
 """The methods of the built-in trainer as plain functions of tensors, for loops of one's own.
 
-Tensors in, tensors out; all can be differentiated by autograd and mapped by `torch.func.vmap`. A
-weight is [n, d], a row for each unit, or OIHW, a filter for each output channel. Formulas, ranges
-and references are in the docstrings. Importing it loads neither torch nor NumPy.
+Tensors in, tensors out; all can be differentiated by autograd and mapped by `torch.func.vmap`, but
+those whose docstring says that they look at values. A weight is [n, d], a row for each unit, or
+OIHW, a filter for each output channel. Formulas, ranges and references are in the docstrings.
+Importing it loads neither torch nor NumPy.
 
 Example:
     >>> loss = F.cross_entropy(net(x), y) + 0.07 * mma_loss(net.fc.weight)

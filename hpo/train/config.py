@@ -63,6 +63,11 @@ class TrainConfig(Settings):
     early_stopping: EarlyStopping | None = Field(
         None, description="stop when val_loss stalls and keep the best weights; null: never"
     )
+    refit_for: Literal["steps", "epochs"] = Field(
+        "steps",
+        description="what a refit on training and validation rows together has as many of as the"
+        " runs before it",
+    )
     repeats: int = Field(
         1,
         ge=1,

@@ -40,7 +40,8 @@ def early_stopping_window(
 ) -> StoppingWindow:
     """The first and the last step after which an error is at most `threshold`, and its minimum.
 
-    In between it may be above for a while. What is not a number is above any threshold.
+    In between it may be above for a while. What is not a number is above any threshold. It looks at
+    values, and returns plain numbers.
 
     Args:
         errors: after each step, the first one's first, [T].
@@ -71,7 +72,8 @@ class EarlyStopping(Settings):
 
     An epoch is better only if val_loss < best - min_delta: a tie is not, and NaN never is. Within a
     cycle of the learning rate the loss rises and falls with the rate: `at: cycle_end` compares, and
-    counts, those epochs alone with which a cycle ends.
+    counts, those epochs alone with which a cycle ends. A refit (`final.refit`) trains for the time
+    that was needed, on validation rows as well; `refit_for` says what is the same time.
     """
 
     reference: ClassVar[str] = (

@@ -49,6 +49,16 @@ class Problem:
         """An empty tensor of the device and precision to work in."""
         return torch.empty(0, dtype=self.dtype, device=self.device)
 
+    @property
+    def epoch_rows(self) -> int:
+        """How many rows an epoch passes over.
+
+        Fewer than there are in a refit that has as many steps as the runs before it: epochs,
+        schedule and phases then mean in it what they meant in those.
+        """
+        shorter = self.refit is not None and self.config.refit_for == "steps"
+        return self.splits.num_train if shorter else len(self.splits.train)
+
     def rows(self, arrays: Arrays) -> Rows:
         """A split for the device, numbers in the config's precision."""
         x, y = (torch.from_numpy(array) for array in (arrays.x, arrays.y))

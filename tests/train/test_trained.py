@@ -13,7 +13,9 @@ from hpo.errors import HpoError, InputError
 from hpo.train import checkpoint
 from hpo.train.builtin import trainer
 from hpo.train.data import load
+from hpo.train.drivers import single
 from hpo.train.problem import assemble
+from hpo.train.step import Step
 
 CONFIGS = {
     "classes": config(),
@@ -229,6 +231,41 @@ def test_a_refit_trains_on_both_splits_and_claims_no_validation(tmp_path):
         offset = file.get_tensor("inputs.offset")
     np.testing.assert_array_equal(offset, both.scale_inputs.offset)
     assert not np.array_equal(offset, usual.scale_inputs.offset)
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+@pytest.mark.parametrize("refit_for", ["steps", "epochs"])
+def test_a_refit_has_as_many_steps_or_epochs(tmp_path, monkeypatch, refit_for, repeats):
+    seen = []
+
+    def watched(self, params, state, batch, knobs):
+        seen.append(batch)
+        return step(self, params, state, batch, knobs)
+
+    step = Step.__call__
+    monkeypatch.setattr(Step, "__call__", watched)
+    chosen = config(refit_for=refit_for, repeats=repeats, batch_lr={"batch_size": 32})
+    trainer.run(chosen, Run(tmp_path / "honest").trial())
+    usual = len(seen)
+    seen.clear()
+    _, trial = refit(tmp_path / "refit", 4)
+    result = trainer.run(chosen, trial)
+    assert result["epochs"] == 4
+    sizes = [len(load(chosen.data, tmp_path, refit=refit).train) for refit in (False, True)]
+    assert sizes == [90, 120]
+    assert (usual, len(seen)) == (4 * 3, 4 * (3 if refit_for == "steps" else 4))
+    rows = sum(batch.x.shape[-2] for batch in seen)
+    assert rows == 4 * sizes[refit_for == "epochs"]
+    assert 0.1 < result["train_loss"] < 2, "the mean over the rows that were seen"
+
+
+def test_a_refit_of_as_many_steps_draws_its_rows_from_both_splits(tmp_path):
+    problem = assemble(config(epochs=8), tmp_path, 8)
+    training = single.Training(problem, 0)
+    rows = [torch.cat([batch.x for batch in training._batches(epoch)]) for epoch in range(8)]
+    assert all(len(epoch) == 90 for epoch in rows)
+    drawn = {tuple(row) for row in torch.cat(rows).tolist()}
+    assert drawn == {tuple(row) for row in training._train.x.tolist()}
 
 
 def test_a_refit_goes_on_from_its_checkpoint(tmp_path):

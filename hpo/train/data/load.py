@@ -57,6 +57,7 @@ class Splits:
         num_scored: how many targets of a row are validated and tested; `None`: all.
         targets: where they may be of different kinds, each of them.
         vocabulary: of a text, each character at the place of its number.
+        num_train: rows of the training split alone, in a refit, too.
     """
 
     task: Task
@@ -69,6 +70,7 @@ class Splits:
     num_scored: int | None
     targets: tuple[Target, ...]
     vocabulary: str
+    num_train: int
     _test: Arrays
 
     @property
@@ -246,6 +248,7 @@ def _scaled(raw: _Raw, data: DataPart, refit: bool) -> Splits:
         num_scored=data.num_scored(scorable),
         targets=raw.targets,
         vocabulary=raw.vocabulary,
+        num_train=len(raw.rows[0]),
         _test=splits[2],
     )
 

@@ -174,19 +174,20 @@ class Training:
             torch.stack(column).to(self._like.device)
             for column in zip(*(lane.steps for lane in lanes), strict=True)
         )
-        seeds = [lane.seed for lane in lanes]
-        order = orders(seeds, [lane.epoch for lane in lanes], self._rows)
+        seeds, done = [lane.seed for lane in lanes], [lane.epoch for lane in lanes]
+        rows = self._problem.epoch_rows
+        order = orders(seeds, done, self._rows)[:, :rows]
         if self._problem.config.ensemble == "bagging":
             order = bootstraps(seeds, self._rows).gather(1, order)
         epoch = Epoch(order, t.to(self._like.dtype), rates.to(self._like.dtype), keys, batch_size)
         stack, losses = self._passes.epoch(stack, epoch)
         shown = self._passes.evaluate(stack, epoch, CHUNK * batch_size)
         # The one place where the host waits for the device: once an epoch, not once a step.
-        reached = [{"train_loss": loss / len(self._rows)} for loss in losses.tolist()]
+        reached = [{"train_loss": loss / rows} for loss in losses.tolist()]
         if shown.totals is not None:
-            rows = len(self._problem.splits.validation)
+            validated = len(self._problem.splits.validation)
             for metrics, own in zip(reached, shown.totals.tolist(), strict=True):
-                scores = as_metrics(self._problem, own, rows)
+                scores = as_metrics(self._problem, own, validated)
                 metrics |= {f"val_{name}": value for name, value in scores.items()}
         keep = [lane.reached(metrics) for lane, metrics in zip(lanes, reached, strict=True)]
         kept = torch.tensor(keep, device=shown.params.device)

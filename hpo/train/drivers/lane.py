@@ -41,7 +41,7 @@ class Lane:
         self.metrics: Mapping[str, float] = {}
         self._kept_epoch = 0
         self._kept_metrics: Mapping[str, float] = {}
-        self._timetable = Timetable.of(problem.config, len(problem.splits.train))
+        self._timetable = Timetable.of(problem.config, problem.epoch_rows)
         self._epochs = Epochs(problem, self._timetable)
         self._keys = step_keys(seed, torch.arange(len(self._timetable.rates)))
 

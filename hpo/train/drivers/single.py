@@ -107,7 +107,7 @@ class Training:
         self._seed = seed
         self._train = problem.rows(problem.splits.train)
         self._validation = problem.rows(problem.splits.validation)
-        self._timetable = Timetable.of(config, len(self._train))
+        self._timetable = Timetable.of(config, problem.epoch_rows)
         self._epochs = Epochs(problem, self._timetable)
 
         like = problem.like
@@ -177,7 +177,7 @@ class Training:
     def _order(self, epoch: int) -> torch.Tensor:
         rows = torch.arange(len(self._train), device=self._train.device)
         order: torch.Tensor = orders([self._seed], [epoch], rows)[0]
-        return order
+        return order[: self._problem.epoch_rows]
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
         train, size = self._train, self._timetable.batch_sizes[epoch]

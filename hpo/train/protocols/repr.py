@@ -58,7 +58,7 @@ def repr_select(
         max_per_layer: share of a layer's filters, in [0, 1].
 
     Returns:
-        indices, ascending, int64, for each layer. How many depends on values: not for vmap.
+        indices, ascending, int64, for each layer. It looks at values: how many there are.
     """
     together = torch.cat(list(scores.values()))
     threshold = torch.quantile(together, 1 - torch.as_tensor(fraction).to(together))
@@ -84,7 +84,7 @@ def repr_reinit(
         generator: on the CPU.
 
     Returns:
-        as `old_dropped`.
+        as `old_dropped`. It looks at values: how many directions are taken.
 
     Reference: Prakash et al. 2019, RePr, arXiv:1811.07275, section 4.
     """
