@@ -37,7 +37,7 @@ def part_of(kind: str, size: int = 4, **more: Any) -> Comhe:
 
 
 def begun(part: Comhe, seed: int = 0) -> State:
-    moment = Moment(0, 1, LAYOUT, torch.Generator().manual_seed(seed))
+    moment = Moment(NAME, 0, 1, LAYOUT, torch.Generator().manual_seed(seed))
     state = {NAME: part.init_state(PARAMS, LAYOUT)}
     return part.before_epoch(PARAMS, state, moment)[1]
 
