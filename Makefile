@@ -4,6 +4,7 @@ BIN := .venv/bin
 .PHONY: install demo test lint bench faults clean
 
 # Everything runs in a virtual environment of this folder; it is made anew when pyproject.toml changes.
+# pip would compile the packages one after the other, which takes longer than all else but the download.
 install: $(BIN)/.installed
 
 $(BIN)/.installed: pyproject.toml
@@ -11,7 +12,8 @@ $(BIN)/.installed: pyproject.toml
 	  { echo "hpo needs Python 3.11 to 3.13: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv --clear .venv
 	@echo "installing into .venv; the first time that takes some minutes"
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	$(BIN)/pip install --quiet --no-compile --editable '.[dev]'
+	@$(BIN)/python -m compileall -qq -j 0 .venv/lib || true  # some packages hold files for other Pythons
 	@touch $@
 
 demo: install
@@ -19,7 +21,9 @@ demo: install
 
 # Three processes keep two cores busy, since many tests wait for servers; a pool of threads in each
 # would be in the way of the others. In the order of the folders the long tests do not come last.
+# Tests start some hundred processes; each would compile hpo where PYTHONDONTWRITEBYTECODE is set.
 test: install
+	$(BIN)/python -m compileall -q hpo
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow and not gpu" -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: install

@@ -81,7 +81,8 @@ class Assignments:
 
     def began(self, worker: str, node: str) -> None:
         """A worker has begun; one that was given up meanwhile has not."""
-        if self.hear(worker):
+        if worker not in self._gone:
+            self._heard[worker] = self._clock()
             self._nodes[worker] = node
 
     def node_of(self, worker: str) -> str | None:
@@ -154,9 +155,10 @@ class Assignments:
             self._leases[number] = lease
         return self._leases.get(number) == lease
 
-    def take_back(self, worker: str, numbers: Collection[int]) -> list[int]:
-        """Those of these trials that a worker held; they wait again."""
-        held = sorted(self.of(worker) & set(numbers))
+    def take_back(self, worker: str, numbers: Collection[int] | None = None) -> list[int]:
+        """Those of these trials that a worker held, by default all; they wait again."""
+        of = self.of(worker)
+        held = sorted(of if numbers is None else of & set(numbers))
         for number in held:
             del self._leases[number]
         self._waiting.extend(held)

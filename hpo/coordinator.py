@@ -10,23 +10,25 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import replace
 
-from hpo import metric_log
-from hpo.assignments import Assignments, worker_of
+from hpo import failures, metric_log
+from hpo.assignments import worker_of
 from hpo.checkpoints import StoreLost
+from hpo.crew import Crew
 from hpo.endings import Ending
-from hpo.errors import HpoError, InputError, StudyFailed
+from hpo.errors import HpoError
 from hpo.execute.output import MAX_BYTES
 from hpo.files import append_bounded, write_atomically
 from hpo.guards import locked, writes
 from hpo.ledger import Ledger
 from hpo.limits import Limits
 from hpo.lock import FileLock
+from hpo.losses import MAX_LOSSES, Losses
+from hpo.packing import DRAWS_A_LANE, Packing
 from hpo.progress import Progress
 from hpo.records import (
     TIMED_OUT,
@@ -37,32 +39,16 @@ from hpo.records import (
     State,
     TrialRecord,
     TrialSpec,
-    canonical,
 )
 from hpo.search.samplers import Proposal
-from hpo.space.messages import did_you_mean
 from hpo.stage import Stage
-from hpo.trainable import fusion_key
-
-MAX_LOSSES = 3
-"""A trial that took its worker down so many times is not tried again."""
-
-MAX_DEATHS = 5
-"""Workers that died one after the other, none finishing a trial, before the study gives up."""
+from hpo.trials import Trials
 
 PREDECESSOR_SECONDS = 20.0
 """How long the writer before, whose run was killed, may take to be gone."""
 
 SPENT_SECONDS = 60.0
 """Between two notes of what was spent, while trials run."""
-
-DRAWS_A_LANE = 4
-"""At most so many trials are drawn for each that a pack has room for: most may not fit. Where the
-study learns from results, no more wait than a pack has lanes."""
-
-AHEAD_PART, AHEAD_LEAST = 4, 8
-"""Packs of a study that learns from its results may hold a quarter of its trials, or so many: what
-is drawn for them is drawn without each other's results."""
 
 OVERTIME_SECONDS = 5.0
 """How long a worker may take to notice that its trial is over the time limit."""
@@ -92,49 +78,39 @@ class Coordinator:
         )
         file = self.study.file
         self._ledger = Ledger(self._record.spent, file.resources.cpus, file.resources.gpus)
-        self._trials: dict[int, TrialRecord] = {}
-        self._counts: Counter[State] = Counter()
-        self._version = 0
-        self._changed: OrderedDict[int, int] = OrderedDict()
-        for trial in self._record.trials():
-            self._note(trial)
-        self._limits = Limits(self._stage.budget, self.study.objectives, self._trials.values())
-        self._results = {
-            canonical(t.config): t.number
-            for t in self._trials.values()
-            if self.study.trainable.deterministic and t.state in _ANSWERS
-        }
-        self._assignments = Assignments(
-            [n for n, t in self._trials.items() if t.state is State.RUNNING],
+        self._trials = Trials(self._record.trials(), self.study.trainable.deterministic)
+        self._limits = Limits(self._stage.budget, self.study.objectives, self._trials)
+        self._crew = Crew(
+            self._ledger,
+            [trial.number for trial in self._trials if trial.state is State.RUNNING],
             claim_seconds=3 * file.resources.heartbeat_seconds if again else 0.0,
         )
-        self._losses: Counter[int] = Counter()
-        self._deaths = 0
+        auto = file.resources.pack == "auto"
+        self._packing = Packing(
+            self._crew,
+            lambda number: self._stage.fusion_key(self._trials[number]),
+            learns=self._stage.learns,
+            total=(self._stage.total or 0) if auto else None,
+        )
+        self._losses = Losses()
         self._most_workers: float = math.inf
-        self._widest: int | None = None
-        self._fusion_keys: dict[int, str | None] = {}
-        self._alone: set[int] = set()
-        self._misfits = 1 if self._stage.learns else DRAWS_A_LANE
-        self._ahead: float = math.inf
-        if self._stage.learns and file.resources.pack == "auto":
-            self._ahead = max(AHEAD_LEAST, (self._stage.total or 0) // AHEAD_PART)
         self._stopping = False
         self._closed = False
         self._spent_at = time.monotonic()
         self._failure: HpoError | None = None
         self._ended_by = self._limits.reached(self._ledger.spent())
         self._started = time.time()
-        self._finished_before = self._finished()
-        for trial in self._trials.values():  # a crash may have left what is of no use
-            if trial.state is not State.RUNNING and not self._keeps(trial):
-                self._stage.checkpoints.drop(trial.number)
+        self._ended_before = self._trials.ended
+        for trial in self._trials:  # a crash may have left what is of no use
+            if trial.state is not State.RUNNING:
+                self._drop_if_useless(trial)
 
     # -- workers ------------------------------------------------------------------------------
 
     @locked
     def began(self, worker: str, node: str) -> None:
         """A worker has begun on some node."""
-        self._assignments.began(worker, node)
+        self._crew.began(worker, node)
 
     def next_trial(self, worker: str) -> TrialSpec | None:
         """A trial for a worker that runs none; `None` when none is left, the study stops, or there
@@ -144,51 +120,36 @@ class Coordinator:
                 spec, draw = self._hand_out(worker)
                 if draw is None:
                     return spec
-                try:
-                    drawn = draw.result()
-                except Exception as error:
-                    self._draw_failed(error)
-                    return None
-                if drawn is None or not self._open(drawn, self._assignments.busy + 1):
+                if not self._drawn(draw, self._crew.busy + 1):
                     return None
 
-    def more(self, worker: str, held: Sequence[int], room: int) -> list[TrialSpec]:
-        """Trials that can train together with those that the worker holds, at most `room`.
+    def more(self, worker: str, held: Sequence[int], room: int, fewest: int = 0) -> list[TrialSpec]:
+        """Trials that can train together with those that the worker holds, at most `room`; none if
+        there are not even `fewest`.
 
-        They are those that come next in any case. Of what is drawn on the way, what does not fit
-        waits for another pack or worker. What the worker does not name it does not run: it has not
-        heard an earlier answer.
+        They are those that come next in any case. Of what is drawn on the way, what does not fit,
+        or is not enough, waits for another pack or worker. What the worker does not name it does
+        not run: it has not heard an earlier answer.
         """
-        found: list[TrialSpec] = []
         with self._asking:
             for _ in range(DRAWS_A_LANE * room):
-                known = [*held, *(spec.number for spec in found)]
-                specs, draw = self._join(worker, known, room - len(found))
-                found += specs
-                if draw is None:
+                draw = self._draw_to_join(worker, held, room, fewest)
+                if draw is None or not self._drawn(draw, self._crew.busy):
                     break
-                try:
-                    drawn = draw.result()
-                except Exception as error:
-                    self._draw_failed(error)
-                    break
-                if drawn is None or not self._open(drawn, self._assignments.busy):
-                    break
-        return found
+            return self._join(worker, held, room, fewest)
 
     @locked
     def give_back(self, worker: str, numbers: Sequence[int], alone: bool) -> None:
         """The worker runs these no more, and nobody is to blame; `alone`: each runs by itself."""
-        self._hear(worker)
-        for number in self._assignments.take_back(worker, numbers):
-            self._ledger.trial_left(number)
+        self._crew.hear(worker)
+        for number in self._crew.take_back(worker, numbers):
             if alone:
-                self._alone.add(number)
+                self._packing.alone(number)
 
     @locked
     def alive(self, worker: str, held: Sequence[tuple[int, str]]) -> None:
         """A sign of life, with the trials that the worker holds and their leases."""
-        self._hear(worker)
+        self._crew.hear(worker)
         for number, lease in held:
             self._holds(number, lease)
 
@@ -202,26 +163,26 @@ class Coordinator:
 
         Nobody is to blame: the trials wait, and the worker may end.
         """
-        self._widest = min(self._widest or lanes, max(1, lanes // 2))
-        self._take_back(worker)
-        self._deaths = 0
+        self._packing.too_wide(lanes)
+        self._crew.take_back(worker)
+        self._losses.recovered()
 
     @locked
     @writes(otherwise=Decision.PAUSE)
     def report(self, number: int, lease: str, report: Report) -> Decision:
         """Records metrics at one step and decides whether the trial goes on."""
-        self._hear(worker_of(lease))
+        self._crew.hear(worker_of(lease))
         if not self._holds(number, lease):
             return Decision.PAUSE  # handed to someone else meanwhile: this execution is void
         rules, trial = self._stage.rules(number), self._trials[number]
         if trial.steps == 0 and (missing := rules.missing(report.metrics)) is not None:
-            self._unreported(missing, list(report.metrics), "its first report")
+            self.fail(failures.unreported(missing, report.metrics, "its first report"))
             return Decision.PAUSE
         metrics = rules.taken(report.metrics)
         metric_log.append(self.folder.metrics(number), replace(report, metrics=metrics))
         value = rules.value(metrics)
         prune = value is not None and self._record.report(number, report.step, value)
-        self._note(replace(trial, steps=report.step, metrics=metrics))
+        self._trials.note(replace(trial, steps=report.step, metrics=metrics))
         if rules.has_diverged(metrics):
             return Decision.DIVERGE
         return Decision.PRUNE if prune else self._goes_on(number)
@@ -230,7 +191,7 @@ class Coordinator:
     @writes(otherwise=False)
     def saved(self, number: int, lease: str, saved: Saved) -> bool:
         """Notes what a trial has saved in a store; false if it has gone to another worker."""
-        self._hear(worker_of(lease))
+        self._crew.hear(worker_of(lease))
         if not self._holds(number, lease):
             return False
         self._stage.checkpoints.note(number, saved)
@@ -255,8 +216,8 @@ class Coordinator:
             Whether the worker waits until it can, and asks for a trial then.
         """
         with self.mutex:
-            self._hear(worker)
-            alone = not self._assignments.bar(worker)
+            self._crew.hear(worker)
+            alone = not self._crew.bar(worker)
         store = self._stage.checkpoints.store
         try:
             if store is not None and not alone:
@@ -264,14 +225,13 @@ class Coordinator:
         except StoreLost as here:
             alone, lost = True, here
         with self.mutex:
-            held = self._take_back(worker)
+            held = self._crew.take_back(worker)
             if alone:
-                hint = "mend that and run the study again: nothing that was recorded is lost"
-                self.fail(StudyFailed(lost.message, f"{lost.hint}; {hint}" if lost.hint else hint))
+                self.fail(failures.nobody_has_the_store(lost))
                 return False
             for number in held:
                 self._count_loss(number, f"could not use the store ({lost.message})")
-            if (node := self._assignments.node_of(worker)) is not None:
+            if (node := self._crew.node_of(worker)) is not None:
                 with suppress(OSError):
                     line = f"node {node} waits for the store for checkpoints: {lost.message}\n"
                     append_bounded(self.folder.log, line.encode(), MAX_BYTES)
@@ -281,13 +241,14 @@ class Coordinator:
     @writes(otherwise=None)
     def finish(self, number: int, lease: str, outcome: Outcome) -> None:
         """Records how a trial ended."""
-        self._hear(worker_of(lease))
+        self._crew.hear(worker_of(lease))
         if not self._holds(number, lease):
             return
         reports = metric_log.read(self.folder.metrics(number))
         ending = self._stage.rules(number).judge(outcome, reports)
         if ending.unknown is not None:
-            self._unreported(ending.unknown, list(ending.outcome.metrics), "what it returned")
+            metrics = ending.outcome.metrics
+            self.fail(failures.unreported(ending.unknown, metrics, "what it returned"))
             return
         if ending.outcome.state is State.COMPLETE and self._overtime(number) > 0:
             ending = Ending(replace(TIMED_OUT, metrics=ending.outcome.metrics))
@@ -300,7 +261,7 @@ class Coordinator:
     @locked
     def node_of(self, worker: str) -> str | None:
         """Where a worker runs, if that is known."""
-        return self._assignments.node_of(worker)
+        return self._crew.node_of(worker)
 
     @locked
     @writes(otherwise=None)
@@ -310,21 +271,15 @@ class Coordinator:
         Args:
             died: by itself, and not with its node.
         """
-        lost = self._take_back(worker)
-        self._assignments.ended(worker)
-        self._ledger.worker_ended(worker)
+        lost = self._crew.take_back(worker)
+        self._crew.ended(worker)
         if not died:
             return
-        self._deaths += 1
+        nobody_gets_far = self._losses.died()
         for number in lost:
             self._count_loss(number, "died")
-        if not lost and self._deaths >= MAX_DEATHS:
-            self.fail(
-                StudyFailed(
-                    f"{self._deaths} workers died, one after the other",
-                    "run the study with --inline to see why",
-                )
-            )
+        if nobody_gets_far and not lost:
+            self.fail(failures.workers_died(self._losses.deaths))
 
     @locked
     @writes(otherwise=())
@@ -337,19 +292,19 @@ class Coordinator:
             workers: that have been started and not ended.
         """
         lease_seconds = self.study.file.resources.lease_seconds
-        silent = self._assignments.silent(workers, lease_seconds)
+        silent = self._crew.silent(workers, lease_seconds)
         for worker in silent:
-            self._assignments.condemn(worker)
-            for number in self._take_back(worker):
+            self._crew.condemn(worker)
+            for number in self._crew.take_back(worker):
                 self._count_loss(number, "fell silent")
-        for number, lease in self._assignments.leases():
+        for number, lease in self._crew.leases():
             if self._overtime(number) > OVERTIME_SECONDS:
-                self._assignments.condemn(worker_of(lease))
+                self._crew.condemn(worker_of(lease))
                 self._close(number, TIMED_OUT, [])
-                self._take_back(worker_of(lease))  # those beside it, which are not to blame
-        self._assignments.end_claims()
+                self._crew.take_back(worker_of(lease))  # those beside it, which are not to blame
+        self._crew.end_claims()
         self._look_at_budget()
-        return self._assignments.condemned
+        return self._crew.condemned
 
     @locked
     def limit_workers(self, most: int) -> None:
@@ -365,7 +320,7 @@ class Coordinator:
         """Whether a new worker would get a trial now."""
         if self._over() or self._enough():
             return False
-        return bool(self._assignments.waiting) or self._may_ask()
+        return bool(self._crew.waiting) or self._may_ask()
 
     @locked
     def finished(self) -> bool:
@@ -381,33 +336,28 @@ class Coordinator:
 
     @locked
     def progress(self) -> Progress:
-        left = self._assignments.open or self._may_ask()
+        left = self._crew.open or self._may_ask()
         return Progress(
             stage=self._stage.name,
             total=self._stage.total,
-            counts=dict(+self._counts),
+            counts=self._trials.counts,
             best=tuple(self._limits.best),
             started=self._started,
-            finished_here=self._finished() - self._finished_before,
-            done=not self._assignments.held and (bool(self._ended_by) or not left),
+            finished_here=self._trials.ended - self._ended_before,
+            done=not self._crew.held and (bool(self._ended_by) or not left),
             stopping=self._stopping,
             failure=self._failure,
             spent=self._ledger.spent(),
             ended_by=self._ended_by,
-            workers=self._assignments.workers,
-            nodes=self._assignments.nodes,
-            gpus=self._assignments.workers * self.study.file.resources.gpus,
+            workers=self._crew.workers,
+            nodes=self._crew.nodes,
+            gpus=self._crew.workers * self.study.file.resources.gpus,
         )
 
     @locked
     def changes(self, since: int) -> tuple[int, list[TrialRecord]]:
         """Trials changed since an earlier answer's number (0: all), and the number for next."""
-        changed = []
-        for number in reversed(self._changed):
-            if self._changed[number] <= since:
-                break
-            changed.append(self._trials[number])
-        return self._version, sorted(changed, key=lambda t: t.number)
+        return self._trials.changes(since)
 
     @locked
     def close(self) -> None:
@@ -434,68 +384,66 @@ class Coordinator:
     @locked
     def _hand_out(self, worker: str) -> tuple[TrialSpec | None, Future[Proposal | None] | None]:
         """A trial that waits, or else the draw of a new one, or neither."""
-        gone = not self._hear(worker)
-        self._assignments.unbar(worker)
-        self._take_back(worker)
+        gone = not self._crew.hear(worker)
+        self._crew.unbar(worker)
+        self._crew.take_back(worker)
         self._look_at_budget()
         if self._over() or gone or self._enough():
             return None, None
-        if self._assignments.waiting:
-            return self._lease_to(worker, self._assignments.waiting[0]), None
+        if self._crew.waiting:
+            return self._lease_to(worker, self._crew.waiting[0]), None
         return None, self._draws.next() if self._may_ask() else None
 
     @locked
-    def _join(
-        self, worker: str, held: Sequence[int], room: int
-    ) -> tuple[list[TrialSpec], Future[Proposal | None] | None]:
-        """Trials that wait and can join those that a worker holds, and, if room is left, the draw
-        of another."""
-        gone = not self._hear(worker)
-        for number in self._assignments.take_back(worker, self._assignments.of(worker) - set(held)):
-            self._ledger.trial_left(number)
-        keys = {self._fusion_key(number) for number in self._assignments.of(worker)}
-        if self._widest is not None:
-            room = min(room, self._widest - len(held))
-        surplus = self._assignments.busy > self._most_workers
-        if self._over() or gone or surplus or room < 1 or len(keys) != 1 or None in keys:
-            return [], None
-        fit = [n for n in self._assignments.waiting if self._fusion_key(n) in keys][:room]
-        specs = [self._lease_to(worker, number) for number in fit]
-        waiting = len(self._assignments.waiting)
-        crowded = waiting >= self._misfits * (len(held) + room)
-        ahead = self._assignments.held + waiting >= self._ahead
-        full = len(specs) == room or crowded or ahead
-        return specs, None if full or not self._may_ask() else self._draws.next()
-
-    def _fusion_key(self, number: int) -> str | None:
-        """What a trial must have in common with others to train with them; `None`: it trains alone.
-
-        One that was lost with its worker may be why that died, and takes no others along again.
-        """
-        if self._losses[number] or number in self._alone:
-            return None
-        if number not in self._fusion_keys:
-            config, refit = self._trials[number].config, self._stage.refit(number)
-            self._fusion_keys[number] = fusion_key(self.study.trainable, config, refit)
-        return self._fusion_keys[number]
+    def _draw_to_join(
+        self, worker: str, held: Sequence[int], room: int, fewest: int
+    ) -> Future[Proposal | None] | None:
+        """The draw of another trial for those that a worker holds, if that is of use."""
+        wanted = self._packing.wants(worker, self._room(worker, held, room), fewest)
+        return self._draws.next() if wanted and self._may_ask() else None
 
     @locked
-    @writes(otherwise=False)
-    def _open(self, drawn: Proposal, workers: int) -> bool:
-        """Opens the trial that was drawn; it waits for whoever asks next.
+    def _join(self, worker: str, held: Sequence[int], room: int, fewest: int) -> list[TrialSpec]:
+        """Trials that wait and can join those that a worker holds."""
+        fit = self._packing.fitting(worker, self._room(worker, held, room), fewest)
+        return [self._lease_to(worker, number) for number in fit]
+
+    def _room(self, worker: str, held: Sequence[int], room: int) -> int:
+        """For how many more a worker has room, which may get none."""
+        gone = not self._crew.hear(worker)
+        self._crew.take_back(worker, self._crew.of(worker) - set(held))
+        surplus = self._crew.busy > self._most_workers
+        return 0 if self._over() or gone or surplus else room
+
+    def _drawn(self, draw: Future[Proposal | None], workers: int) -> bool:
+        """Waits for a draw and opens its trial; false if there is none.
 
         Args:
             workers: at work, whoever this is drawn for included.
         """
+        try:
+            drawn = draw.result()
+        except Exception as error:
+            sampler = self.study.file.search.sampler
+            with self.mutex:
+                self.fail(failures.sampler_failed(self.study.name, sampler, error))
+            return False
+        return drawn is not None and self._open(drawn, workers)
+
+    @locked
+    @writes(otherwise=False)
+    def _open(self, drawn: Proposal, workers: int) -> bool:
+        """Opens the trial that was drawn; it waits for whoever asks next."""
         if self._over():
             return False
         trial = self._draws.open(drawn, workers)
-        self._note(trial)
-        same = self._results.get(canonical(trial.config))
-        if same is None:
-            self._assignments.put(trial.number)
+        self._trials.note(trial)
+        known = self._trials.answer(trial.config)
+        if known is None:
+            self._crew.put(trial.number)
         else:
-            self._answer(trial.number, self._trials[same])
+            outcome = Outcome(known.state, known.metrics, f"same config as trial {known.number}")
+            self._close(trial.number, outcome, known.values, same_as=known.number)
         return True
 
     def _goes_on(self, number: int) -> Decision:
@@ -506,51 +454,18 @@ class Coordinator:
         self._note_spending()
         return Decision.PAUSE if self._stopping or self._ended_by else Decision.GO_ON
 
-    def _answer(self, number: int, known: TrialRecord) -> None:
-        """Gives a trial the result of another with the same config, without running it."""
-        outcome = Outcome(known.state, known.metrics, f"same config as trial {known.number}")
-        self._close(number, outcome, known.values, same_as=known.number)
-
-    @locked
-    def _draw_failed(self, error: Exception) -> None:
-        if isinstance(error, HpoError):
-            self.fail(error)
-            return
-        sampler = self.study.file.search.sampler
-        self.fail(
-            StudyFailed(
-                f"the sampler {sampler} failed: {type(error).__name__}: {error}",
-                "run the study again to continue it; if it fails again, begin one of another name"
-                f" with another sampler and search.warm_start: [{self.study.name}]",
-            )
-        )
-
     def _lease_to(self, worker: str, number: int) -> TrialSpec:
-        lease = self._assignments.hand_to(worker, number)
-        self._ledger.trial_began(number, worker)
-        stage = self._stage
-        return TrialSpec(
-            number,
-            self._trials[number].config,
-            stage.seed(number),
-            lease,
-            saved=stage.checkpoints.saved(number),
-            refit=stage.refit(number),
-        )
+        return self._stage.spec(self._trials[number], self._crew.hand_to(worker, number))
 
     def _may_ask(self) -> bool:
-        asked = self._stage.asked
-        return (asked is None or len(self._trials) < asked) and self._draws.has_next()
+        return self._stage.has_next(len(self._trials))
 
     def _enough(self) -> bool:
         """Whether there are as many workers at work as there may be."""
-        return self._assignments.busy >= self._most_workers
+        return self._crew.busy >= self._most_workers
 
     def _over(self) -> bool:
         return self._stopping or bool(self._ended_by)
-
-    def _finished(self) -> int:
-        return len(self._trials) - self._counts[State.RUNNING]
 
     def _note_spending(self) -> None:
         """Makes durable now and then what was spent; the end of a trial does so anyway."""
@@ -566,37 +481,15 @@ class Coordinator:
         limit = self._stage.budget.trial_seconds
         return -math.inf if limit is None else self._ledger.running_for(number) - limit
 
-    def _hear(self, worker: str) -> bool:
-        """False for a worker that has ended: what it asked for must not be handed to it."""
-        heard = self._assignments.hear(worker)
-        if heard:
-            self._ledger.worker_seen(worker)
-        return heard
-
     def _holds(self, number: int, lease: str) -> bool:
-        """Whether a result may be taken from this lease.
-
-        After a restart of this process nothing is known of leases: the first to speak for a trial
-        holds it.
-        """
-        trial = self._trials.get(number)
-        if trial is None or trial.state is not State.RUNNING:
-            return False
-        holds = self._assignments.holds(number, lease)
-        if holds:
-            self._ledger.trial_began(number, worker_of(lease))
-        return holds
-
-    def _take_back(self, worker: str) -> list[int]:
-        held = self._assignments.take_back(worker, self._assignments.of(worker))
-        for number in held:
-            self._ledger.trial_left(number)
-        return held
+        """Whether a result may be taken from this lease."""
+        return self._trials.runs(number) and self._crew.holds(number, lease)
 
     def _count_loss(self, number: int, how: str) -> None:
-        """Gives up a trial that waits, if it has cost too many workers."""
-        self._losses[number] += 1
-        if self._losses[number] >= MAX_LOSSES:
+        """Gives up a trial that waits, if it has cost too many workers; else it takes no others
+        along again, since it may be why its worker was lost."""
+        self._packing.alone(number)
+        if self._losses.lost(number):
             reason = f"its worker {how} {MAX_LOSSES} times while running it"
             self._close(number, Outcome(State.FAILED, {}, reason), [])
 
@@ -607,52 +500,20 @@ class Coordinator:
         values: Sequence[float],
         same_as: int | None = None,
     ) -> None:
-        self._assignments.drop(number)
-        self._fusion_keys.pop(number, None)
-        self._alone.discard(number)
-        self._deaths = 0
+        self._crew.drop(number)
+        self._packing.ended(number)
+        self._losses.recovered()
         seconds = self._ledger.trial_ended(number, outcome.state)
         trial = self._record.finish(number, outcome, values, seconds, same_as, self._ledger.spent())
-        self._note(trial)
+        self._trials.note(trial)
         self._draws.ended(number)
-        if self.study.trainable.deterministic and trial.state in _ANSWERS:
-            self._results.setdefault(canonical(trial.config), number)
         for old in (*self._limits.ended(trial), trial):
-            if not self._keeps(old):
-                self._stage.checkpoints.drop(old.number)
+            self._drop_if_useless(old)
         why = self._limits.failing()
         if why is not None:
-            traceback = self.folder.traceback(number)
-            hint = f"its traceback is in {traceback}; " if traceback.exists() else ""
-            self.fail(StudyFailed(why, f"{hint}mend that and run the study again to continue it"))
+            self.fail(failures.trials_failed(why, self.folder.traceback(number)))
 
-    def _keeps(self, trial: TrialRecord) -> bool:
-        """Whether what an ended trial saved is of any use: for most only until they end."""
-        if self._stage.keeps_all:
-            return trial.state is State.COMPLETE
-        return trial in self._limits.best
-
-    def _note(self, trial: TrialRecord) -> None:
-        self._version += 1
-        before = self._trials.get(trial.number)
-        if before is not None:
-            self._counts[before.state] -= 1
-        self._counts[trial.state] += 1
-        self._trials[trial.number] = trial
-        self._changed[trial.number] = self._version
-        self._changed.move_to_end(trial.number)
-
-    def _unreported(self, metric: str, names: list[str], where: str) -> None:
-        known = ", ".join(sorted(names)) or "nothing"
-        self.fail(
-            InputError(
-                f"objective.metric is {metric!r}, but in {where} the trainable has: {known}"
-                + did_you_mean(metric, names),
-                "set objective.metric to one of them, or report it",
-            )
-        )
-
-
-_ANSWERS = (State.COMPLETE, State.DIVERGED)
-"""What a deterministic trainable would come to again. A trial that was pruned was so because of
-others, one that failed or was out of memory perhaps because of the machine."""
+    def _drop_if_useless(self, trial: TrialRecord) -> None:
+        """Drops what a trial that has ended saved, unless that is of use."""
+        if not self._stage.keeps(trial, self._limits.best):
+            self._stage.checkpoints.drop(trial.number)

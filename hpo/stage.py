@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
@@ -14,12 +14,13 @@ from hpo.budget import BudgetSettings
 from hpo.checkpoints import Checkpoints
 from hpo.endings import Rules, Valued
 from hpo.home import StudyFolder
-from hpo.records import StageName, TrialRecord
+from hpo.records import StageName, State, TrialRecord, TrialSpec
 from hpo.search import grid
 from hpo.search.draws import Draws
 from hpo.search.record import Record
 from hpo.search.samplers import Proposal
 from hpo.studyfile import Study
+from hpo.trainable import fusion_key
 
 
 class Source(Protocol):
@@ -70,6 +71,24 @@ class Opened:
     refit: Callable[[int], int | None] = lambda number: None
     learns: bool = False
     keeps_all: bool = False
+
+    def spec(self, trial: TrialRecord, lease: str) -> TrialSpec:
+        """What a worker is told of a trial."""
+        number = trial.number
+        saved, refit = self.checkpoints.saved(number), self.refit(number)
+        return TrialSpec(number, trial.config, self.seed(number), lease, saved=saved, refit=refit)
+
+    def fusion_key(self, trial: TrialRecord) -> str | None:
+        """What a trial must have in common with others to train with them."""
+        return fusion_key(self.study.trainable, trial.config, self.refit(trial.number))
+
+    def has_next(self, opened: int) -> bool:
+        """Whether there is another trial to open after so many."""
+        return (self.asked is None or opened < self.asked) and self.source.has_next()
+
+    def keeps(self, trial: TrialRecord, best: Collection[TrialRecord]) -> bool:
+        """Whether what an ended trial saved is of any use: for most only until they end."""
+        return trial.state is State.COMPLETE if self.keeps_all else trial in best
 
 
 class Stage(ABC):

@@ -21,6 +21,7 @@ STEPS = 4
 class Config(BaseModel):
     x: float = Field(0.5, ge=0, le=1)
     group: int = 0
+    fewest: int = 1
     mode: Literal["good", "raise", "nan", "crowd", "die_once"] = "good"
     log: str = ""
 
@@ -35,6 +36,9 @@ class Fusing(hpo.Trainable):
 
     def room(self, config: Config, folder: Path, share: float) -> int:
         return 6
+
+    def fewest(self, config: Config) -> int:
+        return config.fewest
 
     def run(self, config: Config, trial: hpo.Trial) -> Mapping[str, float]:
         note(config, [trial.number], "alone")

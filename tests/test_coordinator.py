@@ -10,8 +10,9 @@ import pytest
 
 from hpo import coordinator as coordinators
 from hpo import frozen, metric_log, studyfile
-from hpo.coordinator import MAX_DEATHS, MAX_LOSSES, Coordinator
+from hpo.coordinator import Coordinator
 from hpo.errors import InputError, StudyConflict, StudyFailed
+from hpo.losses import MAX_DEATHS, MAX_LOSSES
 from hpo.records import Decision, Outcome, Report, State
 from hpo.stage import Search
 

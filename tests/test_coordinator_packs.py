@@ -10,7 +10,8 @@ import pytest
 
 from hpo import coordinator as coordinators
 from hpo import frozen, studyfile
-from hpo.coordinator import MAX_LOSSES, Coordinator
+from hpo.coordinator import Coordinator
+from hpo.losses import MAX_LOSSES
 from hpo.records import Decision, Outcome, Report, State
 from hpo.stage import Search
 

@@ -30,12 +30,13 @@ LAYERS = [
     ["hpo.spec"],
     ["hpo.functional", "hpo.studyfile", "hpo.schema"],
     ["hpo.search", "hpo.execute", "hpo.track", "hpo.train"],
-    ["hpo.trainable"],
+    ["hpo.failures", "hpo.trainable"],
     ["hpo.bundle", "hpo.checkpoints", "hpo.space"],
     [
         *("hpo.records", "hpo.home", "hpo.metric_log", "hpo.seeds", "hpo.settings"),
-        *("hpo.assignments", "hpo.budget", "hpo.endings", "hpo.guards", "hpo.ledger"),
-        *("hpo.limits", "hpo.process", "hpo.progress", "hpo.urls", "hpo.snapshot"),
+        *("hpo.assignments", "hpo.budget", "hpo.crew", "hpo.endings", "hpo.guards", "hpo.ledger"),
+        *("hpo.limits", "hpo.losses", "hpo.packing", "hpo.process", "hpo.progress"),
+        *("hpo.trials", "hpo.urls", "hpo.snapshot"),
         *("hpo.final_settings", "hpo.formats", "hpo.opener", "hpo.repeated", "hpo.run_lock"),
         *("hpo.differences", "hpo.files", "hpo.standing", "hpo.lock", "hpo.lazy", "hpo.errors"),
     ],
@@ -53,7 +54,7 @@ HOLDERS = {
     "upath": ["hpo.checkpoints"],
 }
 TRAIN_NEEDS = {"torch", "numpy", "pydantic", "pydantic_core", "safetensors"}
-TRAIN_NEEDS_LATE = {"sklearn", "pandas", "pyarrow"}
+TRAIN_NEEDS_LATE = {"sklearn", "scipy", "pandas", "pyarrow"}
 
 
 def name_of(path: Path) -> str:

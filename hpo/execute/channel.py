@@ -23,8 +23,9 @@ class Channel(Protocol):
     def next_trial(self, worker: str) -> TrialSpec | None:
         """A trial for this worker, which by asking says that it runs none; `None`: none is left."""
 
-    def more(self, worker: str, held: Sequence[int], room: int) -> list[TrialSpec]:
-        """Trials that can train together with those that the worker holds, at most `room`."""
+    def more(self, worker: str, held: Sequence[int], room: int, fewest: int = 0) -> list[TrialSpec]:
+        """Trials that can train together with those that the worker holds, at most `room`; none if
+        there are not even `fewest`."""
 
     def give_back(self, worker: str, numbers: Sequence[int], alone: bool) -> None:
         """The worker runs these no more, and nobody is to blame; `alone`: the next one runs each

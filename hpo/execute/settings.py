@@ -21,7 +21,8 @@ class ResourceSettings(Settings):
         "off",
         description="how many trials train together as one tensor program on a worker, where the"
         " trainable can do that: a number, or auto for what fits into memory and, where the sampler"
-        " learns, for a quarter of all trials at most",
+        " learns, for a quarter of all trials at most; on a CPU only where that is wide enough to"
+        " pay",
     )
     isolate: bool = Field(
         False, description="a fresh process for every trial or pack; costs its start each time"

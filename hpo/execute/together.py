@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, MutableMapping, Sequence
 from contextlib import ExitStack
+from typing import NamedTuple
 
 from hpo.checkpoints import StoreLost
 from hpo.execute.channel import Channel, ChannelLost
@@ -32,45 +33,57 @@ from hpo.trainable import (
 log = logging.getLogger(__name__)
 
 
+class Room(NamedTuple):
+    """How many trials of a fusion key train together: at most, and from how many on that pays."""
+
+    most: int
+    fewest: int = 1
+
+
+ALONE = Room(most=1)
+
+
 class Rooms:
     """How many trials of each fusion key train together on this worker."""
 
     def __init__(self, setup: Setup, trainable: Trainable) -> None:
         self._setup = setup
         self._trainable = trainable
-        self._rooms: dict[str, int] = {}
+        self._rooms: dict[str, Room] = {}
 
-    def of(self, spec: TrialSpec) -> int:
-        """For a trial and those of its fusion key; 1 if it trains alone."""
+    def of(self, spec: TrialSpec) -> Room:
+        """For a trial and those of its fusion key."""
         key = self._key(spec)
         if key is None or self._setup.pack == "off":
-            return 1
+            return ALONE
         if key not in self._rooms:
             self._rooms[key] = self._measured(spec)
-        return self._rooms[key]
+        room = self._rooms[key]
+        return room if room.most >= room.fewest else ALONE
 
     def lower(self, spec: TrialSpec, lanes: int) -> None:
         """So many were too many."""
         key = self._key(spec)
         assert key is not None
-        self._rooms[key] = max(1, lanes // 2)
+        self._rooms[key] = self._rooms[key]._replace(most=max(1, lanes // 2))
 
     def _key(self, spec: TrialSpec) -> str | None:
         return fusion_key(self._trainable, spec.config, spec.refit)
 
-    def _measured(self, spec: TrialSpec) -> int:
+    def _measured(self, spec: TrialSpec) -> Room:
         pack, setup = self._setup.pack, self._setup
         config = typed(self._trainable.config_type, dict(spec.config))
         try:
             if why := self._trainable.why_alone(config, setup.folder):
                 log.warning("trials as trial %d train alone: %s", spec.number, why)
-                return 1
+                return ALONE
             if isinstance(pack, int):
-                return pack
-            return self._trainable.room(config, setup.folder, setup.device_share)
+                return Room(pack)
+            most = self._trainable.room(config, setup.folder, setup.device_share)
+            return Room(most, self._trainable.fewest(config))
         except RAISED as error:  # alone it will say why, and to whom that belongs
             log.warning("trials as trial %d train alone: %s", spec.number, error)
-            return 1
+            return ALONE
 
 
 class Together:
@@ -107,18 +120,18 @@ class Together:
             StoreLost: the same for the store for checkpoints.
         """
         room = self._rooms.of(spec)
-        others = self.more(room - 1) if room > 1 else []
+        others = self.more(room.most - 1, room.fewest - 1) if room.most > 1 else []
         if not others:
             with Execution(self.setup, self.trainable, spec, self.channel) as execution:
                 execution.end(execution.run())
         else:
-            self._together([spec, *others], room)
+            self._together([spec, *others], room.most)
         self.held.clear()
 
-    def more(self, room: int) -> list[TrialSpec]:
-        """Trials that can train with those that are held."""
+    def more(self, room: int, fewest: int = 0) -> list[TrialSpec]:
+        """Trials that can train with those that are held; none if there are not even `fewest`."""
         try:
-            specs = self.channel.more(self.worker, list(self.held), room)
+            specs = self.channel.more(self.worker, list(self.held), room, fewest)
         except Exception as error:
             raise ChannelLost from error
         self.held.update({spec.number: spec for spec in specs})

@@ -21,11 +21,13 @@ def importances(record: Record, space: Space) -> dict[str, float]:
 
     By PED-ANOVA over complete trials and pruned ones (by their last value), and only for parameters
     that all of them have: those inside a branch that some did not take are left out. Diverged
-    trials, whose value is made up for the sampler, do not count. Empty below `MIN_TRIALS` trials or
-    where all values are equal.
+    trials, whose value is made up for the sampler, do not count. Empty below two parameters or
+    `MIN_TRIALS` trials, or where all values are equal.
 
     Reference: Watanabe et al., PED-ANOVA, IJCAI 2023.
     """
+    if len(space.parameters) < 2:
+        return {}
     valued = [
         trial
         for trial in record.trials()

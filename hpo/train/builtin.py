@@ -28,7 +28,7 @@ class BuiltinTrainer(Trainable):
 
     def metrics(self, config: TrainConfig) -> frozenset[str] | None:
         task = config.task()
-        return reported_metrics(task, config.repeats) if task else None
+        return reported_metrics(task, config.repeats, config.ensemble != "off") if task else None
 
     def derived(self, config: Json) -> Mapping[str, float]:
         return TrainConfig.model_validate(config).derived()
@@ -65,6 +65,11 @@ class BuiltinTrainer(Trainable):
 
         return room(config, folder, share)
 
+    def fewest(self, config: TrainConfig) -> int:
+        from hpo.train.drivers.capacity import fewest
+
+        return fewest(config)
+
     def run_many(self, pack: Pack) -> None:
         from hpo.train.drivers.fused import run_many
 
@@ -79,6 +84,14 @@ class BuiltinTrainer(Trainable):
         from hpo.train.data import fingerprint
 
         return fingerprint(config.data, folder)
+
+    def weights(self, config: TrainConfig, trial: Trial) -> Path | None:
+        if config.ensemble == "off":
+            return super().weights(config, trial)
+        from hpo.train.progress import ENSEMBLE
+
+        path = trial.checkpoint_dir / ENSEMBLE
+        return path if path.is_file() else None
 
     def model(self, config: TrainConfig, weights: Path, folder: Path) -> torch.nn.Module:
         from hpo.train.trained import trained

@@ -13,8 +13,10 @@ from hpo.train.early_stopping import EarlyStopping
 from hpo.train.initializers import Initializer, Kaiming
 from hpo.train.losses import Loss
 from hpo.train.models import Custom, Model
+from hpo.train.models.recurrent import Recurrent
 from hpo.train.optimizers import Optimizer, OptimizerPart, Sgd
 from hpo.train.precision import Precision
+from hpo.train.protocols import Protocol
 from hpo.train.regularizers import Clipping, Dropout, Regularization, Regularizer
 from hpo.train.schedules import Cosine, Schedule, Stage, Warmup
 from hpo.train.settings import Settings
@@ -48,13 +50,23 @@ class TrainConfig(Settings):
     augmentation: Augmentation = Field(
         default_factory=Augmentation, description="random changes of the training batches"
     )
+    protocol: Protocol = Field(
+        default_factory=Protocol, description="what is done to weights and gradients as it trains"
+    )
     initialization: Initializer = Field(default_factory=Kaiming, description="first weights")
     loss: Loss | None = Field(
-        None, description="default: cross_entropy for classes and characters, mse for numbers"
+        None,
+        description="default: cross_entropy for classes and characters, mse for numbers, multitask "
+        "for several targets of different kinds",
     )
     clipping: Clipping = Field(default_factory=Clipping, description="bounds on the gradient")
     early_stopping: EarlyStopping | None = Field(
         None, description="stop when val_loss stalls and keep the best weights; null: never"
+    )
+    refit_for: Literal["steps", "epochs"] = Field(
+        "steps",
+        description="what a refit on training and validation rows together has as many of as the"
+        " runs before it",
     )
     repeats: int = Field(
         1,
@@ -62,6 +74,11 @@ class TrainConfig(Settings):
         le=1024,
         description="seeds that a trial is trained with, together; of several it reports means, and"
         " standard errors beside them",
+    )
+    ensemble: Literal["off", "average", "bagging"] = Field(
+        "off",
+        description="the mean prediction of all repeats as a model of its own: average; bagging: of"
+        " repeats that see rows of their own, drawn with replacement",
     )
     precision: Precision = Field(
         "float32",
@@ -89,6 +106,8 @@ class TrainConfig(Settings):
         self._check_units()
         self._check_sites()
         self._check_cycles()
+        self._check_ensemble()
+        self.protocol.check_epochs(self.epochs)
         self.stages()
         return self
 
@@ -151,6 +170,19 @@ class TrainConfig(Settings):
                 f"{self.dropout.hidden:g} and model.hidden []; name modules of the model there, or "
                 "set dropout.hidden to 0"
             )
+        recurrent = self.regularization.variational_dropout
+        if recurrent and recurrent.active() and not isinstance(self.model, Recurrent):
+            raise ValueError(
+                "regularization.variational_dropout is for recurrent nets, got model.kind "
+                f"{self.model.kind}; use model.kind: gru or lstm, or leave it out: there is dropout"
+            )
+        depth = self.regularization.stochastic_depth
+        if depth and depth.active() and not self.model.branches():
+            raise ValueError(
+                "regularization.stochastic_depth drops branches beside a bypass, and model.kind "
+                f"{self.model.kind} has none; use model.kind: resnet or transformer, or leave it "
+                "out"
+            )
 
     def _check_cycles(self) -> None:
         stopping = self.early_stopping
@@ -159,6 +191,13 @@ class TrainConfig(Settings):
                 "early_stopping.at cycle_end needs a schedule with cycles, got "
                 f"{self.schedule.kind}; set schedule.kind: warm_restarts or triangular, or "
                 "early_stopping.at: epoch"
+            )
+
+    def _check_ensemble(self) -> None:
+        if self.ensemble != "off" and self.repeats < 2:
+            raise ValueError(
+                f"ensemble {self.ensemble} needs several members, got repeats {self.repeats}; set "
+                "repeats to 2 or more (5 to 10 is usual), or ensemble: off"
             )
 
     def _scaled(self) -> dict[str, float]:
@@ -199,9 +238,11 @@ class TrainConfig(Settings):
         """All regularizers present, by path, in the order in which hooks call them.
 
         Augmentations come first, on whole inputs; clipping comes last, since it bounds the gradient
-        with all that was added to it.
+        with all that was added to it. Protocols see weights as penalties and bounds leave them.
         """
         changes = {f"augmentation.{name}": p for name, p in self.augmentation.parts().items()}
         parts = self.regularization.parts(self.batch_lr.learning_rate)
         penalties = {f"regularization.{name}": part for name, part in parts.items()}
-        return {**changes, "dropout": self.dropout, **penalties, "clipping": self.clipping}
+        protocols = {f"protocol.{name}": part for name, part in self.protocol.parts().items()}
+        last = {"clipping": self.clipping}
+        return {**changes, "dropout": self.dropout, **penalties, **protocols, **last}

@@ -28,14 +28,8 @@ def tensors(config: BaseModel, like: torch.Tensor) -> dict[str, torch.Tensor]:
 
 def fusion_key(config: BaseModel) -> str:
     """What two configs must have in common to train as one program: all but the knobs' values."""
-    tree = config.model_dump(mode="json")
-    for path in knobs(config):
-        *folders, leaf = path.split(".")
-        node: Any = tree
-        for folder in folders:
-            node = node[folder]
-        node[leaf] = "per lane"
-    return json.dumps(tree, sort_keys=True)
+    common = bind(config, dict.fromkeys(knobs(config), "per lane"))
+    return json.dumps(common.model_dump(mode="json", warnings=False), sort_keys=True)
 
 
 def bind(config: Model, values: Mapping[str, object]) -> Model:
@@ -58,7 +52,9 @@ def bind(config: Model, values: Mapping[str, object]) -> Model:
         else:
             raise KeyError(f"{head!r} is not a per-lane field of {type(config).__name__}")
     for head, inner in below.items():
-        here[head] = bind(getattr(config, head), inner)
+        old = getattr(config, head)
+        mapping = head in per_lane(type(config))
+        here[head] = {**old, **inner} if mapping else bind(old, inner)
     return config.model_copy(update=here)
 
 
@@ -68,5 +64,11 @@ def _knobs(config: BaseModel, prefix: str) -> Iterator[tuple[str, float]]:
         value = getattr(config, name)
         if isinstance(value, BaseModel):
             yield from _knobs(value, f"{prefix}{name}.")
-        elif name in marks and value != marks[name].neutral:
-            yield prefix + name, value
+        elif name in marks:
+            path = prefix + name
+            entries = (
+                {f"{path}.{key}": each for key, each in value.items()}
+                if isinstance(value, dict)
+                else {path: value}
+            )
+            yield from ((p, each) for p, each in entries.items() if each != marks[name].neutral)

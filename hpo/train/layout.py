@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from hpo.errors import InputError
 from hpo.lazy import lazy
@@ -20,6 +20,18 @@ Named = Mapping[str, "torch.Tensor"]
 Layers = Literal["all", "hidden", "conv", "linear"] | tuple[str, ...]
 
 
+class Feed(NamedTuple):
+    """Where the units of a hidden layer are seen, if that is one layer alone.
+
+    Args:
+        place: what names of the parameters and statistics of their normalization begin with.
+        to: the layer that sees them.
+    """
+
+    place: str
+    to: str
+
+
 class Layout:
     """Where each named parameter lies in the vector.
 
@@ -32,6 +44,9 @@ class Layout:
         blocks: how many matrices a weight has one above the other, by name, where it is not one:
             gates of a cell, groups of a convolution.
         head: see `Layout.head`; by default the last layer.
+        branches: names of the places where something is added to a bypass, in the order of the
+            forward pass.
+        feeds: hidden layers whose units one other layer alone sees, by name.
     """
 
     def __init__(
@@ -40,8 +55,12 @@ class Layout:
         exempt: Collection[str] = (),
         blocks: Mapping[str, int] | None = None,
         head: str | None = None,
+        branches: tuple[str, ...] = (),
+        feeds: Mapping[str, Feed] | None = None,
     ) -> None:
+        self.branches = branches
         self.shapes = dict(shapes)
+        self.feeds = dict(feeds or {})
         self._exempt = frozenset(exempt)
         self._blocks = dict(blocks or {})
         self._head = head
@@ -85,6 +104,10 @@ class Layout:
         exempt = name in self._exempt or name.endswith(".direction")
         return self.is_weight(name) and not exempt
 
+    def in_head(self, name: str) -> bool:
+        """Whether a parameter is one of the output layer's."""
+        return name.startswith(f"{self.head}.")
+
     def select(self, layers: Layers, directions: bool = False) -> list[str]:
         """Names of the weights that are meant, of those that methods may touch.
 
@@ -121,7 +144,7 @@ class Layout:
 
     def _is_of_kind(self, name: str, kind: str) -> bool:
         if kind == "hidden":
-            return not name.startswith(f"{self.head}.")
+            return not self.in_head(name)
         if kind == "conv":
             return len(self.shapes[name]) > 2
         return kind == "all" or len(self.shapes[name]) == 2

@@ -1,4 +1,4 @@
-"""In which order a trial sees its rows."""
+"""Which rows a trial sees, and in which order."""
 
 from __future__ import annotations
 
@@ -29,3 +29,18 @@ def orders(seeds: Sequence[int], epochs: Sequence[int], rows: torch.Tensor) -> t
     keys = [derive(seed, "order", epoch) for seed, epoch in zip(seeds, epochs, strict=True)]
     words = mix(mix(rows) ^ torch.tensor(keys, device=rows.device)[:, None])
     return words.argsort(dim=1, stable=True)
+
+
+def bootstraps(seeds: Sequence[int], rows: torch.Tensor) -> torch.Tensor:
+    """As many rows as there are, drawn with replacement, for each of K trials: the same draws in
+    every epoch. About 63 % of the rows are among them.
+
+    Args:
+        seeds: of the trials, [K].
+        rows: 0 to N - 1, int64 [N].
+
+    Returns:
+        int64 [K, N].
+    """
+    keys = torch.tensor([derive(seed, "bootstrap") for seed in seeds], device=rows.device)
+    return mix(mix(rows) ^ keys[:, None]) * len(rows) >> 32

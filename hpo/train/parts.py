@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from hpo.train.augmentations import Augmentation
 from hpo.train.config import TrainConfig
 from hpo.train.models import NormalizedModel
+from hpo.train.protocols import Protocol
 from hpo.train.regularizers import Regularization
 
 
@@ -18,13 +19,18 @@ def families() -> dict[str, list[type[BaseModel]]]:
     """The settings classes that may stand at each key of a config, by key.
 
     A class has its fields with ranges and descriptions, its `reference`, and, where the key takes
-    one of several, a field `kind`. Those of `augmentation` and `regularization` stand under keys of
-    their own, and `normalization` is a key of `model`, where it has one.
+    one of several, a field `kind`. Those of `augmentation`, `regularization` and `protocol` stand
+    under keys of their own, and `normalization` is a key of `model`, where it has one.
     """
     found = {
         name: list(_classes(field.annotation)) for name, field in TrainConfig.model_fields.items()
     }
-    for name, family in (("augmentation", Augmentation), ("regularization", Regularization)):
+    keyed: dict[str, type[BaseModel]] = {
+        "augmentation": Augmentation,
+        "regularization": Regularization,
+        "protocol": Protocol,
+    }
+    for name, family in keyed.items():
         found[name] = [
             part for field in family.model_fields.values() for part in _classes(field.annotation)
         ]

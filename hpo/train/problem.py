@@ -49,6 +49,16 @@ class Problem:
         """An empty tensor of the device and precision to work in."""
         return torch.empty(0, dtype=self.dtype, device=self.device)
 
+    @property
+    def epoch_rows(self) -> int:
+        """How many rows an epoch passes over.
+
+        Fewer than there are in a refit that has as many steps as the runs before it: epochs,
+        schedule and phases then mean in it what they meant in those.
+        """
+        shorter = self.refit is not None and self.config.refit_for == "steps"
+        return self.splits.num_train if shorter else len(self.splits.train)
+
     def rows(self, arrays: Arrays) -> Rows:
         """A split for the device, numbers in the config's precision."""
         x, y = (torch.from_numpy(array) for array in (arrays.x, arrays.y))
@@ -93,7 +103,7 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
     """
     if refit is not None and not 1 <= refit <= config.epochs:
         raise InputError(f"a refit takes 1 to {config.epochs} epochs, those of its config: {refit}")
-    device = _device(config)
+    device = device_of(config)
     check_precision(config.precision, device.type)
     splits = load(config.data, folder, refit is not None)
     _check_growth(config, len(splits.train.x))
@@ -107,11 +117,10 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
         )
     loss.check(splits.outputs)
     _check_model(config, splits)
-    model = config.model.bound(folder, splits.inputs, splits.outputs)
-    layout = model.layout(splits.inputs, splits.outputs)
+    config = _bound(config, folder, splits)
+    layout = config.model.layout(splits.inputs, splits.outputs)
     for name, part in config.regularizers().items():
         part.check(name, splits.inputs, layout)
-    config = config.model_copy(update={"loss": loss, "model": model})
     dtype = dtype_of(config.precision)
     # Copied to the device once: a CUDA graph of an evaluation can copy nothing there.
     unit = torch.as_tensor(splits.scale_targets.scale, device=device)
@@ -120,9 +129,14 @@ def assemble(config: TrainConfig, folder: Path, refit: int | None = None) -> Pro
 
 def alike(config: TrainConfig, problem: Problem) -> Problem:
     """The problem of another config of the same fusion key, on the same data."""
-    model = config.model.bound(problem.folder, problem.splits.inputs, problem.splits.outputs)
-    known = {"loss": config.loss or problem.config.loss, "model": model}
-    return replace(problem, config=config.model_copy(update=known))
+    return replace(problem, config=_bound(config, problem.folder, problem.splits))
+
+
+def _bound(config: TrainConfig, folder: Path, splits: Splits) -> TrainConfig:
+    """The config with its loss set, and loss and model for these data."""
+    loss = config.loss or default_loss(splits.task)
+    model = config.model.bound(folder, splits.inputs, splits.outputs, splits.targets)
+    return config.model_copy(update={"loss": loss.bound(splits.targets), "model": model})
 
 
 def _check_model(config: TrainConfig, splits: Splits) -> None:
@@ -131,6 +145,12 @@ def _check_model(config: TrainConfig, splits: Splits) -> None:
             f"model {config.model.kind} is for {', '.join(sorted(config.model.tasks))}, the data "
             f"are for {splits.task}",
             f"use model kind {' or '.join(kinds_for(splits.task))}",
+        )
+    if splits.targets and config.ensemble != "off":
+        raise InputError(
+            f"ensemble {config.ensemble} averages one target or numbers, the data have targets of "
+            "different kinds",
+            "set ensemble: off, or leave the auxiliary targets out",
         )
     if splits.task == "next_character" and config.dropout.in_play("input"):
         raise InputError(
@@ -150,7 +170,7 @@ def _check_growth(config: TrainConfig, rows: int) -> None:
         )
 
 
-def _device(config: TrainConfig) -> torch.device:
+def device_of(config: TrainConfig) -> torch.device:
     available = torch.cuda.is_available()
     if config.device == "cuda" and not available:
         raise ResourceError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ else:
 
 RUNNING = "running.safetensors"  # while the trial trains
 MODEL = "model.safetensors"  # what it leaves when done
+ENSEMBLE = "ensemble.safetensors"  # what all of its seeds leave together
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +128,7 @@ class TrialFiles:
             "outputs": splits.outputs,
             "task": splits.task,
             "vocabulary": splits.vocabulary,
+            "targets": splits.targets,
         }
         checkpoint.write(self._model, tensors, {**self._owner, **facts})
         for left in self._running.parent.glob(f"{RUNNING}*"):  # a killed writer's scratch, too
@@ -154,6 +156,16 @@ class TrialFiles:
         tensors = {name: tensor.to(self._problem.device) for name, tensor in tensors.items()}
         state = {name: tensors[name] for name in self._problem.config.model.init_state(tensors)}
         return self._problem.layout.join(tensors), state
+
+    def join(self, members: Sequence[TrialFiles]) -> None:
+        """Leaves what trials with one config have left, this one first, in one file beside its own:
+        each tensor under the number of its trial and its name."""
+        read = [member._read(member._model) for member in members]
+        tensors = {
+            f"{k}/{name}": tensor for k, (own, _) in enumerate(read) for name, tensor in own.items()
+        }
+        (_, facts), *_ = read
+        checkpoint.write(self._model.with_name(ENSEMBLE), tensors, {**facts, "members": len(read)})
 
     def _read(self, path: Path) -> tuple[dict[str, torch.Tensor], Json]:
         tensors, facts = checkpoint.read(path)

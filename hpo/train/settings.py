@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict
 
 @dataclass(frozen=True, slots=True)
 class PerLane:
-    """Marks a float field whose value may differ between trials that train as one program.
+    """Marks a float field, or a mapping to floats, whose values may differ between trials that
+    train as one program; the keys of a mapping may not.
 
     Fields without this mark are structural: trials share a program only where all of those agree.
 

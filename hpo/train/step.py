@@ -111,7 +111,10 @@ class Step:
 
     def init_state(self, params: torch.Tensor, knobs: Knobs) -> State:
         """The state before the first step, for parameters [P]."""
-        state = {name: knobs.regularizers[name].init_state(params) for name in self._init_state}
+        state = {
+            name: knobs.regularizers[name].init_state(params, self._layout)
+            for name in self._init_state
+        }
         return {
             "optimizer": knobs.optimizer.init_state(params),
             "model": self._model.init_state(self._layout.split(params)),
@@ -133,12 +136,14 @@ class Step:
             parameters given, noise and penalties included.
         """
         regularizers = knobs.regularizers
-        context = Context(batch.t, batch.lr, self._noise.at(batch.key), self._layout, self._weights)
+        noise = self._noise.at(batch.key)
+        context = Context(batch.t, batch.lr, noise, self._layout, self._weights, state)
         x, y = batch.x, batch.y
         for name in self._on_batch:
             x, y = regularizers[name].on_batch(x, y, context)
 
-        model_state = state["model"]  # after the last forward pass, of those that a hook asks for
+        model_state = state["model"]  # after the pass that was last
+        passes: list[ModelState] = []  # after each that a hook asks for a gradient
 
         def objective(vector: torch.Tensor) -> torch.Tensor:
             nonlocal model_state
@@ -176,11 +181,11 @@ class Step:
         def own_gradient(
             objective: Objective, params: torch.Tensor
         ) -> tuple[torch.Tensor, torch.Tensor]:
-            nonlocal model_state
             # Tensors leave a transform of torch.func as what it returns, and in no other way.
-            loss, grads, model_state = self._differentiate(
+            loss, grads, after = self._differentiate(
                 lambda vector: (objective(vector), model_state), params
             )
+            passes.append(after)
             return loss, grads
 
         gradient: Gradient = own_gradient
@@ -195,7 +200,7 @@ class Step:
             update = regularizers[name].on_update(update, params, context)
         params = params - batch.lr * update
 
-        state = {**state, "optimizer": optimizer_state, "model": model_state}
+        state = {**state, "optimizer": optimizer_state, "model": passes[0]}
         for name in self._after_step:
             params, own = regularizers[name].after_step(params, state.get(name, {}), context)
             if own:
@@ -220,9 +225,14 @@ class Step:
         for name, part in self._before_epoch:
             if part.acts_before(epoch, epochs):
                 generator = torch.Generator().manual_seed(derive(seed, name, epoch))
-                moment = Moment(epoch, epochs, self._layout, generator)
+                moment = Moment(name, epoch, epochs, self._layout, generator)
                 params, state = knobs.regularizers[name].before_epoch(params, state, moment)
         return params, state
+
+    @property
+    def evaluates_others(self) -> bool:
+        """Whether the parameters to evaluate may be others than those that are trained."""
+        return bool(self._eval_params)
 
     def eval_params(self, params: torch.Tensor, state: State, knobs: Knobs) -> torch.Tensor:
         """The parameters [P] to evaluate and to keep."""

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from math import prod
 from typing import TYPE_CHECKING
 
 from hpo.lazy import lazy
@@ -46,6 +47,9 @@ class Timetable:
             batch_sizes += [stage.batch_size] * stage.epochs
             factors += [stage.factor] * stage.epochs
             steps += [-(-rows // stage.batch_size)] * stage.epochs
+        parts = [part for part in config.regularizers().values() if part.active()]
+        for epoch in range(len(factors)):
+            factors[epoch] *= prod(part.rate_factor(epoch, len(factors)) for part in parts)
         starts = [0, *accumulate(steps)]
         warm = config.warmup.steps(starts[-1])
         ends = config.schedule.cycle_ends(max(starts[-1] - warm, 1))

@@ -114,6 +114,13 @@ class Trainable(ABC):
         """
         return 1
 
+    def fewest(self, config: Config) -> int:
+        """How many trials of this config's fusion key must be on hand for a pack to pay.
+
+        Asked on the worker, for `resources.pack: auto` alone: where fewer are, each trains alone.
+        """
+        return 1
+
     def run_many(self, pack: Pack) -> None:
         """Trains the members of a pack together; each comes to what `run` would come to.
 

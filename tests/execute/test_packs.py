@@ -81,6 +81,41 @@ def test_a_sampler_that_learns_does_not_draw_all_of_them_at_once(fuse):
     assert first_seen[39] >= 24, "most were drawn with results known"
 
 
+def test_trials_too_few_for_a_pack_to_pay_train_alone(fuse):
+    """Of ten trials six train together, and the four that are left do not."""
+    search = {"sampler": "random", "trials": 10}
+    trials, notes = fuse(pack="auto", space={"fewest": 5}, search=search)
+    assert [t.number for t in trials] == list(range(10))
+    assert all(t.state is State.COMPLETE and t.steps == 4 for t in trials)
+    assert notes == [("together", list(range(6)))] * 4 + [("alone", [n]) for n in range(6, 10)]
+    _, pressed = fuse("pressed", pack=6, space={"fewest": 5}, search=search)
+    assert {how for how, _ in pressed} == {"together"}, "a number is a number"
+
+
+def test_a_device_with_room_for_too_few_trains_each_alone(fuse):
+    _, notes = fuse(pack="auto", space={"fewest": 7})
+    assert notes == [("alone", [n]) for n in range(8)], "drawn and begun one by one"
+
+
+def test_a_pack_that_has_thinned_out_goes_on_and_takes_in_what_fits(fuse):
+    pruner = {"kind": "asha", "min_steps": 1, "reduction_factor": 2}
+    search = {"sampler": "random", "trials": 12}
+    trials, notes = fuse(pack="auto", space={"fewest": 6}, pruner=pruner, search=search)
+    assert {t.state for t in trials} == {State.COMPLETE, State.PRUNED} and len(trials) == 12
+    assert {how for how, _ in notes} == {"together"}
+    assert len(notes[0][1]) == 6 and len(notes[-1][1]) < 6
+
+
+def test_a_sampler_that_learns_draws_nothing_ahead_for_packs_that_are_not_to_be(fuse):
+    """Of 60 trials 15 may be drawn ahead: of four groups hardly six of one."""
+    search = {"sampler": "tpe", "trials": 60}
+    space = {"group": {"choices": list(range(4))}, "fewest": 6}
+    trials, notes = fuse(pack="auto", space=space, search=search)
+    assert sorted(notes) == [("alone", [n]) for n in range(60)], "none twice, none lost"
+    late = [t.number for t in trials[1:] if t.started < trials[t.number - 1].finished]
+    assert len(late) < 15, "soon the shares of the groups were known"
+
+
 def test_a_pack_without_memory_goes_on_in_halves_and_this_is_remembered(fuse):
     trials, notes = fuse(space={"mode": "crowd"}, pack=4)
     assert all(t.state is State.COMPLETE for t in trials)
@@ -123,7 +158,7 @@ def test_a_store_or_a_coordinator_that_is_lost_is_no_trials_fault(tmp_path, home
             raise lost
 
     class Channel:
-        def more(self, worker, held, room):
+        def more(self, worker, held, room, fewest):
             return [TrialSpec(1, {"x": 0.1}, 0, "w/1")]
 
     folder = home.study("toy")

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from golden import GOLDEN
 
 from hpo.functional import mma_loss
-
-GOLDEN: dict[str, Any] = json.loads((Path(__file__).parents[1] / "golden.json").read_text())
 
 
 def simplex(n: int) -> np.ndarray:

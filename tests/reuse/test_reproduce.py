@@ -154,3 +154,12 @@ def test_packages_are_those_that_python_would_load(tmp_path, monkeypatch):
         monkeypatch.syspath_prepend(tmp_path / folder)
     found = provenance.packages()
     assert found["twice"] == "2.0" and "rays-own" not in found and "torch" in found
+
+
+def test_a_package_that_was_added_meanwhile_is_seen(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "made-up" not in provenance.packages()
+    made = tmp_path / "made_up-1.0.dist-info"
+    made.mkdir()
+    (made / "METADATA").write_text("Metadata-Version: 2.1\nName: made-up\nVersion: 1.0\n")
+    assert provenance.packages()["made-up"] == "1.0"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 
 import optuna
 import pytest
+from golden import GOLDEN
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
+from scipy import stats
 
 from hpo.search.pruners import (
     Asha,
@@ -136,6 +139,45 @@ def test_hyperband_brackets_are_a_function_of_the_number():
     assert set(found[12:]) <= {1, 3, 9} and len(set(found[12:])) == 3
     counts = [found[12:].count(step) for step in (1, 3, 9)]
     assert counts[0] > counts[2], "the bracket that judges first has the most trials"
+
+
+def hyperband_ends(max_steps, factor, count):
+    """How many trials, each worse than all before it, end at which step.
+
+    They show their bracket: all but its first trial end at its first rung.
+    """
+    trials = Trials(Hyperband(max_steps=max_steps, reduction_factor=factor))
+    return Counter(trials.run([float(number)] * max_steps) for number in range(count))
+
+
+@pytest.mark.parametrize("known", ["R81_eta3", "R27_eta3", "R16_eta2"])
+def test_hyperband_has_the_brackets_of_its_paper(known):
+    """Their first rungs, and the share of the trials that each has.
+
+    How many the paper keeps at a rung is not compared: it has them all wait for one another, and
+    here each goes on or ends at once.
+    """
+    brackets = [bracket["rounds"] for bracket in GOLDEN["hyperband"][known]]
+    sizes = {int(rounds[0][1]): rounds[0][0] for rounds in brackets}
+    max_steps, factor = (int(part[1:].lstrip("eta")) for part in known.split("_"))
+    rungs = Hyperband(max_steps=max_steps, reduction_factor=factor).rungs(max_steps)
+    assert [step for step, _ in rungs] == [step for _, step in brackets[0]]
+
+    ends = hyperband_ends(max_steps, factor, 400)
+    assert ends.pop(None) == len(brackets), "of each bracket the first"
+    assert ends.keys() == sizes.keys()
+    shares = [sizes[step] / sum(sizes.values()) * ends.total() for step in sizes]
+    assert stats.chisquare([ends[step] for step in sizes], shares).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("max_steps", "factor", "count"),
+    [(243, 3, 6), (242, 3, 5), (125, 5, 4), (8, 2, 4), (7, 2, 3), (2, 3, 1), (1, 2, 1)],
+)
+def test_hyperband_counts_its_brackets_in_whole_numbers(max_steps, factor, count):
+    """In floats, log(243) / log(3) is below 5."""
+    ends = hyperband_ends(max_steps, factor, 150)
+    assert ends.pop(None) == count and ends.keys() <= {factor**k for k in range(count)}
 
 
 @settings(max_examples=30, deadline=None)

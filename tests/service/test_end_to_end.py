@@ -14,6 +14,11 @@ from service_site import ROOT, Site
 
 STUDY = str(ROOT / "studies" / "digits.yaml")
 
+SMALLER = [
+    *("--trials", "8", "--set", "space.epochs=4", "--set", "resources.workers=1"),
+    *("--set", "final.top_k=2", "--set", "final.repeats=2"),
+]
+
 
 def in_a_terminal_that_closes(site: Site, *arguments: str) -> str:
     """Runs a command in a terminal of its own, which is closed as soon as the command is done."""
@@ -65,17 +70,13 @@ def rows(url: str, table: str) -> int:
 
 @pytest.mark.parametrize("store", ["files", "postgresql"])
 def test_submit_walk_away_watch_promote_load(store, tmp_path, request):
-    site, up, of_study = Site(tmp_path), [], []
+    site, up, of_study = Site(tmp_path), [], SMALLER
     if store == "postgresql":
         server = request.getfixturevalue("postgres")
         server.create("mlflow_end_to_end")
         server.create("record_end_to_end")
         up = ["--store", server.url_of("mlflow_end_to_end")]
-        record = server.url_of("record_end_to_end")
-        of_study = [
-            *("--set", f"storage={record}", "--trials", "8"),
-            *("--set", "final.top_k=2", "--set", "final.repeats=2"),
-        ]
+        of_study = [*SMALLER, "--set", f"storage={server.url_of('record_end_to_end')}"]
     try:
         assert "MLflow" in site.hpo("up", *up)
         said = in_a_terminal_that_closes(site, "submit", STUDY, *of_study)

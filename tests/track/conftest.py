@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,6 +15,8 @@ from hpo import metric_log
 from hpo.home import Home, StudyFolder
 from hpo.records import Objective, Report, State, StudyCard, TrialRecord
 from hpo.track import MlflowTracker
+from hpo.track.server import free_port as find_port
+from hpo.track.ui import Ui, serve
 
 CARD = StudyCard(
     name="digits",
@@ -131,9 +132,17 @@ def home(tmp_path: Path, make_home: Callable[[Path], Home]) -> Iterator[Home]:
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return find_port()
+
+
+@pytest.fixture(scope="session")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, make_home: Callable[[Path], Home]
+) -> Iterator[tuple[Ui, Home]]:
+    """A server, and the home that it serves. Whoever shares it has an experiment of its own."""
+    home = make_home(tmp_path_factory.mktemp("server"))
+    with serve(home, port=find_port()) as ui:
+        yield ui, home
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,17 @@ from hpo.track import home_server
 from hpo.track.home_server import HomeServer
 from hpo.track.page import page_of
 from hpo.track.settings import TrackingSettings
-from hpo.track.ui import serve
+from hpo.track.ui import Ui
 
 
-def test_it_is_there_before_the_study_is(home: Home, free_port: int) -> None:
-    with serve(home, port=free_port) as ui:
-        at = TrackingSettings(uri=ui.url)
-        page = page_of(at, home, "new")
-        assert page is not None and page.trouble is None
-        assert page == page_of(at, home, "new"), "the experiment is made once"
-        with urllib.request.urlopen(page.url) as answer:
-            assert answer.status == 200
+def test_it_is_there_before_the_study_is(home: Home, server: tuple[Ui, Home]) -> None:
+    ui, _ = server
+    at = TrackingSettings(uri=ui.url)
+    page = page_of(at, home, "new")
+    assert page is not None and page.trouble is None
+    assert page == page_of(at, home, "new"), "the experiment is made once"
+    with urllib.request.urlopen(page.url) as answer:
+        assert answer.status == 200
 
 
 def test_a_server_that_does_not_answer_is_told(home: Home, free_port: int) -> None:

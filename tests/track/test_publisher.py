@@ -28,7 +28,7 @@ from hpo.track import (
     Tracker,
     TrialPage,
 )
-from hpo.track.ui import serve
+from hpo.track.ui import Ui, serve
 
 
 @contextlib.contextmanager
@@ -224,28 +224,31 @@ def test_closing_keeps_its_time_whatever_the_server_does(
 
 
 @pytest.fixture
-def behind(tmp_path: Path, make_home: Callable[[Path], Home], free_port: int) -> Iterator[Gate]:
+def behind(server: tuple[Ui, Home]) -> Iterator[Gate]:
     """A gate in front of a real server."""
-    with (
-        serve(make_home(tmp_path / "server"), port=free_port) as ui,
-        Gate(free_port) as gate,
-    ):
-        assert ui.url
+    ui, _ = server
+    with Gate(int(ui.url.rpartition(":")[2])) as gate:
         yield gate
 
 
+@pytest.fixture
+def experiment(request: pytest.FixtureRequest) -> str:
+    """One for each test that shares the server."""
+    return str(request.node.name)
+
+
 def test_a_server_that_answers_500_is_made_up_for_once_it_is_mended(
-    study: Any, made: Any, read: Any, behind: Gate
+    study: Any, made: Any, read: Any, behind: Gate, experiment: str
 ) -> None:
     behind.mood = Mood.BROKEN
-    with publishing(MlflowTracker(behind.url, "digits"), study, made.card) as publisher:
+    with publishing(MlflowTracker(behind.url, experiment), study, made.card) as publisher:
         study.add(made.trial(0), made.trial(1, State.FAILED))
         wait_for(lambda: publisher.trouble)
         assert "500" in str(publisher.trouble)
         behind.mood = Mood.WELL
         study.add(made.trial(2))
         assert publisher.close(60), publisher.trouble
-    parents, children = read(behind.url)
+    parents, children = read(behind.url, experiment)
     assert len(parents) == 1
     assert {n: child.status for n, child in children.items()} == {
         0: "FINISHED",
@@ -255,15 +258,15 @@ def test_a_server_that_answers_500_is_made_up_for_once_it_is_mended(
 
 
 def test_what_was_done_though_the_answer_was_500_is_not_done_twice(
-    study: Any, made: Any, read: Any, behind: Gate
+    study: Any, made: Any, read: Any, behind: Gate, experiment: str
 ) -> None:
-    with publishing(MlflowTracker(behind.url, "digits"), study, made.card) as publisher:
+    with publishing(MlflowTracker(behind.url, experiment), study, made.card) as publisher:
         behind.mood = Mood.FORGETFUL
         study.add(*(made.trial(n) for n in range(5)))
         wait_for(lambda: behind.lost >= 2, seconds=60)
         behind.mood = Mood.WELL
         assert publisher.close(60), publisher.trouble
-    parents, children = read(behind.url)
+    parents, children = read(behind.url, experiment)
     assert len(parents) == 1
     assert sorted(children) == list(range(5))
     for number, child in children.items():
@@ -272,29 +275,29 @@ def test_what_was_done_though_the_answer_was_500_is_not_done_twice(
 
 
 def test_a_slow_server_is_left_behind_and_caught_up_with_later(
-    study: Any, made: Any, read: Any, behind: Gate
+    study: Any, made: Any, read: Any, behind: Gate, experiment: str
 ) -> None:
     behind.mood = Mood.SLOW
-    with publishing(MlflowTracker(behind.url, "digits"), study, made.card) as publisher:
+    with publishing(MlflowTracker(behind.url, experiment), study, made.card) as publisher:
         study.add(*(made.trial(n) for n in range(3)))
         wait_for(lambda: behind.asked)
         assert not publisher.close(0.5)
         assert publisher.trouble == "the tracker did not take everything within 0.5 s"
     behind.mood = Mood.WELL
     wait_for(lambda: "hpo-publisher" not in {thread.name for thread in threading.enumerate()})
-    with publishing(MlflowTracker(behind.url, "digits"), study, made.card) as again:
+    with publishing(MlflowTracker(behind.url, experiment), study, made.card) as again:
         assert again.close(60), again.trouble
-    parents, children = read(behind.url)
+    parents, children = read(behind.url, experiment)
     assert len(parents) == 1
     assert sorted(children) == [0, 1, 2]
     assert all(child.ended for child in children.values())
 
 
 def test_a_run_that_is_being_opened_when_the_time_is_over_is_not_opened_again(
-    study: Any, made: Any, read: Any, behind: Gate
+    study: Any, made: Any, read: Any, behind: Gate, experiment: str
 ) -> None:
     """Who comes next would not see it yet, and open another."""
-    with publishing(MlflowTracker(behind.url, "digits"), study, made.card) as publisher:
+    with publishing(MlflowTracker(behind.url, experiment), study, made.card) as publisher:
         study.add(made.trial(0))
         wait_for(lambda: "set-terminated" in behind.path or "runs/update" in behind.path)
         behind.mood = Mood.SLOW
@@ -302,42 +305,44 @@ def test_a_run_that_is_being_opened_when_the_time_is_over_is_not_opened_again(
         wait_for(lambda: "runs/create" in behind.path)
         assert not publisher.close(0)
     behind.mood = Mood.WELL
-    with publishing(MlflowTracker(behind.url, "digits"), study, made.card) as again:
+    with publishing(MlflowTracker(behind.url, experiment), study, made.card) as again:
         assert again.close(60), again.trouble
     wait_for(lambda: "hpo-publisher" not in {thread.name for thread in threading.enumerate()})
-    assert sorted(read(behind.url)[1]) == [0, 1, 2, 3]
+    assert sorted(read(behind.url, experiment)[1]) == [0, 1, 2, 3]
 
 
 def test_what_comes_up_late_from_a_process_that_was_killed_is_removed(
-    study: Any, made: Any, read: Any, behind: Gate
+    study: Any, made: Any, read: Any, behind: Gate, experiment: str
 ) -> None:
     from mlflow import MlflowClient
 
-    first = MlflowTracker(behind.url, "digits")
+    first = MlflowTracker(behind.url, experiment)
     first.start(made.card)
     first.publish(TrialPage(made.trial(0), made.reports(0)))  # and is killed
-    with publishing(MlflowTracker(behind.url, "digits"), study, made.card) as publisher:
+    with publishing(MlflowTracker(behind.url, experiment), study, made.card) as publisher:
         study.add(made.trial(0), made.trial(1))
-        wait_for(lambda: len(read(behind.url)[1]) == 2)
+        wait_for(lambda: len(read(behind.url, experiment)[1]) == 2)
         client = MlflowClient(behind.url)
-        run = client.get_run(read(behind.url)[1][1].run_id)
+        run = client.get_run(read(behind.url, experiment)[1][1].run_id)
         client.create_run(run.info.experiment_id, tags=run.data.tags)  # what it had asked for
         assert publisher.close(60), publisher.trouble
-    _, children = read(behind.url)
+    _, children = read(behind.url, experiment)
     assert sorted(children) == [0, 1] and all(child.ended for child in children.values())
     assert len(children[1].history["val_error"]) == 3, "the late one was empty"
 
 
-def test_of_two_parents_the_one_with_trials_stays(made: Any, read: Any, behind: Gate) -> None:
+def test_of_two_parents_the_one_with_trials_stays(
+    made: Any, read: Any, behind: Gate, experiment: str
+) -> None:
     from mlflow import MlflowClient
 
-    tracker = MlflowTracker(behind.url, "digits")
+    tracker = MlflowTracker(behind.url, experiment)
     tracker.start(made.card)
     tracker.publish(TrialPage(made.trial(0), made.reports(0)))
     client = MlflowClient(behind.url)
-    run = client.get_run(read(behind.url)[0][0].run_id)
+    run = client.get_run(read(behind.url, experiment)[0][0].run_id)
     late = client.create_run(run.info.experiment_id, start_time=1, tags=run.data.tags)
     assert tracker.start(made.card) == {0}
-    parents, children = read(behind.url)
+    parents, children = read(behind.url, experiment)
     assert [parent.run_id for parent in parents] == [run.info.run_id] != [late.info.run_id]
     assert sorted(children) == [0]

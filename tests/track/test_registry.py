@@ -6,7 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ from hpo.reuse.promote import promote
 from hpo.study import run
 from hpo.track.registry import Network, Registry, Version
 from hpo.track.server import free_port
-from hpo.track.ui import serve
+from hpo.track.ui import Ui
 
 IRIS = {
     "name": "iris",
@@ -37,18 +37,16 @@ IRIS = {
 
 
 @pytest.fixture(scope="module")
-def promoted(
-    tmp_path_factory: pytest.TempPathFactory, make_home: Callable[[Path], Home]
-) -> Iterator[tuple[str, Home]]:
+def promoted(tmp_path_factory: pytest.TempPathFactory, server: tuple[Ui, Home]) -> tuple[str, Home]:
     """The address of a server, and a home whose study was promoted there."""
+    ui, _ = server
     folder = tmp_path_factory.mktemp("registry")
-    with serve(make_home(folder / "server"), port=free_port()) as ui:
-        path = folder / "iris.yaml"
-        path.write_text(json.dumps(IRIS | {"tracking": {"uri": ui.url}}))
-        home = Home(folder / "home")
-        run(path, inline=True, home=home)
-        assert promote("iris", home=home).promoted
-        yield ui.url, home
+    path = folder / "iris.yaml"
+    path.write_text(json.dumps(IRIS | {"tracking": {"uri": ui.url}}))
+    home = Home(folder / "home")
+    run(path, inline=True, home=home)
+    assert promote("iris", home=home).promoted
+    return ui.url, home
 
 
 def bundle_of(home: Home):

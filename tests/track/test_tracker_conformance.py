@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import socket
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from hpo.track import (
     Tracker,
     TrialPage,
 )
-from hpo.track.ui import serve
 
 
 @dataclasses.dataclass
@@ -37,18 +35,6 @@ class Place:
     reopen: Callable[[], Tracker]
     look: Callable[[], tuple[list[Any], dict[int, Any]]]
     wipe: Callable[[], None]
-
-
-@pytest.fixture(scope="module")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, make_home: Callable[[Path], Home]
-) -> Iterator[tuple[str, Home]]:
-    home = make_home(tmp_path_factory.mktemp("server"))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    with serve(home, port=port) as ui:
-        yield ui.url, home
 
 
 def empty(home: Home) -> None:
@@ -75,8 +61,12 @@ def place(request: pytest.FixtureRequest, read: Any) -> Place:
             lambda: read(home.tracking_uri, name),
             lambda: empty(home),
         )
-    url, behind = request.getfixturevalue("server")
-    return Place(lambda: MlflowTracker(url, name), lambda: read(url, name), lambda: empty(behind))
+    ui, behind = request.getfixturevalue("server")
+    return Place(
+        lambda: MlflowTracker(ui.url, name),
+        lambda: read(ui.url, name),
+        lambda: empty(behind),
+    )
 
 
 @dataclasses.dataclass

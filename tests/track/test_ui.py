@@ -7,7 +7,7 @@ import importlib.util
 import os
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from hpo.report.markdown import markdown
 from hpo.report.pages import study_page, write_report
 from hpo.report.summary import summarize
 from hpo.track import Ending, MlflowTracker, TrialPage
+from hpo.track.server import free_port as find_port
 from hpo.track.ui import serve
 
 
@@ -36,7 +37,7 @@ def screenshots() -> Any:
     return module
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def visitor() -> Iterator[Any]:
     tools = screenshots()
     if not tools.CHROMIUM.exists():
@@ -49,9 +50,12 @@ STATES = [State.COMPLETE, State.PRUNED, State.DIVERGED, State.COMPLETE, State.FA
 BEST = "digits-000003 0.25"
 
 
-@pytest.fixture
-def shown(home: Home, made: Any) -> Home:
-    """A home in whose MLflow there is a study with its final stage and its report."""
+@pytest.fixture(scope="module")
+def page(
+    tmp_path_factory: pytest.TempPathFactory, make_home: Callable[[Path], Home], made: Any
+) -> Iterator[str]:
+    """The address of an MLflow in which there is a study with its final stage and its report."""
+    home = make_home(tmp_path_factory.mktemp("ui"))
     card = dataclasses.replace(made.card, data={"train": "0123456789abcdef"})
     tracker = MlflowTracker(home.tracking_uri, "digits", home.artifacts)
     tracker.start(card)
@@ -69,49 +73,46 @@ def shown(home: Home, made: Any) -> Home:
     write_report(trials, summary, text, None, {}, report)
     tracker.study_page(dataclasses.replace(study_page(summary, text, report), final=True))
     tracker.finish(Ending.DONE)
-    return home
+    with serve(home, port=find_port()) as ui:
+        yield ui.page
 
 
 def test_people_get_from_the_experiments_to_the_best_trial_and_its_curve(
-    visitor: Any, shown: Home, free_port: int
+    visitor: Any, page: str
 ) -> None:
-    with serve(shown, port=free_port) as ui:
-        visitor.enter(ui.page, "digits")
-        columns = visitor.table(BEST)
-        assert {"hpo.outcome", "hpo.steps", "val_error", "optimizer.lr"} <= set(columns)
-        rows = [line for line in visitor.text().splitlines() if line.startswith("digits-0")]
-        assert rows == [
-            BEST,
-            "digits-000000 0.28",
-            "digits-000004 failed",
-            "digits-000002 diverged",
-            "digits-000001 pruned",
-        ], "the best first, the final stage not among them, and how each ended is seen"
-        assert visitor.curves("val_error") == rows
-        text = visitor.study("5 of 5 trials")
-        assert "Best: trial 3" in text and "hpo promote digits" in text
-        page = visitor.driver.current_url
-        visitor.follow("final stage")
-        visitor.see("Group: 000003")
-        visitor.see("digits-final-000003")
-        visitor.driver.get(page)
-        visitor.unfold()
-        visitor.follow("Trials, best first")
-        assert visitor.trial(BEST, "val_error") == [BEST]
-        assert visitor.errors() == []
+    visitor.enter(page, "digits")
+    columns = visitor.table(BEST)
+    assert {"hpo.outcome", "hpo.steps", "val_error", "optimizer.lr"} <= set(columns)
+    rows = [line for line in visitor.text().splitlines() if line.startswith("digits-0")]
+    assert rows == [
+        BEST,
+        "digits-000000 0.28",
+        "digits-000004 failed",
+        "digits-000002 diverged",
+        "digits-000001 pruned",
+    ], "the best first, the final stage not among them, and how each ended is seen"
+    assert visitor.curves("val_error") == rows
+    text = visitor.study("5 of 5 trials")
+    assert "Best: trial 3" in text and "hpo promote digits" in text
+    at = visitor.driver.current_url
+    visitor.follow("final stage")
+    visitor.see("Group: 000003")
+    visitor.see("digits-final-000003")
+    visitor.driver.get(at)
+    visitor.unfold()
+    visitor.follow("Trials, best first")
+    assert visitor.trial(BEST, "val_error") == [BEST]
+    assert visitor.errors() == []
 
 
-def test_a_studys_report_is_among_what_its_page_leads_to(
-    visitor: Any, shown: Home, free_port: int
-) -> None:
-    with serve(shown, port=free_port) as ui:
-        visitor.enter(ui.page, "digits")
-        visitor.study("5 of 5 trials")
-        visitor.follow("report")
-        visitor.click(By.XPATH, "//*[text()='optimization_history.html']")
-        frame = (By.TAG_NAME, "iframe")
-        visitor.wait.until(expected.frame_to_be_available_and_switch_to_it(frame))
-        visitor.see("best so far")
+def test_a_studys_report_is_among_what_its_page_leads_to(visitor: Any, page: str) -> None:
+    visitor.enter(page, "digits")
+    visitor.study("5 of 5 trials")
+    visitor.follow("report")
+    visitor.click(By.XPATH, "//*[text()='optimization_history.html']")
+    frame = (By.TAG_NAME, "iframe")
+    visitor.wait.until(expected.frame_to_be_available_and_switch_to_it(frame))
+    visitor.see("best so far")
 
 
 def test_stopping_ends_the_server_and_its_children(home: Home, free_port: int) -> None:

@@ -17,7 +17,7 @@ from hpo.track import Ending, MlflowTracker, StudyPage, TrialPage
 from hpo.track.addresses import MAX_NOTED, Addresses, note
 from hpo.track.listing import shown
 from hpo.track.login import Address
-from hpo.track.ui import serve
+from hpo.track.ui import Ui
 from hpo.track.views import VIEW_TAG, searched, view
 
 
@@ -184,13 +184,13 @@ def test_columns_are_what_the_shipped_study_searches() -> None:
 
 
 def test_a_server_lists_its_studies_the_newest_first(
-    home: Home, made: Any, free_port: int, read: Any
+    server: tuple[Ui, Home], made: Any, read: Any
 ) -> None:
+    ui, home = server
     for name in ("older", "newer"):
         start(home, dataclasses.replace(made.card, name=name, id=name))
     ids = {run.tags["hpo.study"]: run.run_id for run in read(home.tracking_uri)[0]}
-    with serve(home, port=free_port) as ui:
-        listed = shown(Address(ui.url))
+    listed = shown(Address(ui.url))
     assert [name for name, _ in listed][:2] == [
         "newer: trials, best first",
         "older: trials, best first",

@@ -14,11 +14,13 @@ from scipy import stats
 from train_helpers import Run, config
 
 from hpo.errors import InputError
+from hpo.functional import cutmix, mixup
 from hpo.train.augmentations import (
     Augmentation,
     AugmentationPart,
     ColorJitter,
     Crop,
+    Cutmix,
     Cutout,
     Flip,
     Mixup,
@@ -83,6 +85,7 @@ PARTS = [
     (Noise(sd=0.3), IMAGES),
     (Mixup(alpha=0.7), TABLE),
     (Mixup(alpha=0.7), IMAGES),
+    (Cutmix(probability=1.0, alpha=0.7), IMAGES),
 ]
 
 
@@ -188,13 +191,6 @@ def test_noise_is_normal_and_independent() -> None:
     assert np.abs(np.corrcoef(added.T) - np.eye(4)).max() < 4 / math.sqrt(B)
 
 
-def test_noise_adds_its_variance_times_the_squared_norm_of_a_linear_model() -> None:
-    w = torch.tensor([1.0, 2.0, -1.0], dtype=torch.float64)
-    x = torch.zeros(200_000, 3, dtype=torch.float64)
-    extra = (changed(Noise(sd=0.1), x)[0] @ w).square().mean().item()
-    assert extra == pytest.approx(0.06, rel=4 * math.sqrt(2 / len(x)))
-
-
 def test_a_time_shift_moves_whole_series() -> None:
     x = normal(B, *CHANNELS)
     found, _ = changed(TimeShift(share=2 / 9), x)
@@ -283,6 +279,66 @@ def test_there_is_one_share_a_step_and_another_the_next() -> None:
     assert not torch.allclose(first, second)
 
 
+# ---- cutmix ----
+
+
+def boxes(alpha: float, probability: float = 1.0, steps: int = 800) -> torch.Tensor:
+    """Which pixels are of another image, bool [steps, 20, 20]."""
+    x = torch.arange(4.0, dtype=torch.float64).view(4, 1, 1, 1).expand(4, 2, 20, 20)
+    part, y = Cutmix(probability=probability, alpha=alpha), torch.arange(4) % 3
+    found = []
+    for step in range(steps):
+        pasted, targets = changed(part, x, y, step)
+        assert torch.equal(pasted[:, 0], pasted[:, 1]), "all channels alike"
+        other = pasted[:, 0] != x[:, 0]
+        partners = [
+            row[mask][0].item() if mask.any() else k
+            for k, (row, mask) in enumerate(zip(pasted[:, 0], other, strict=True))
+        ]
+        share = other.flatten(1).double().mean(1, keepdim=True)
+        onehot = F.one_hot(y, 3).double()
+        mixture = (1 - share) * onehot + share * onehot[[int(k) for k in partners]]
+        assert torch.allclose(targets, mixture, atol=1e-12), "by the area that is to be seen"
+        found.append(other.any(0))
+    return torch.stack(found)
+
+
+def test_cutmix_pastes_a_box_of_the_share_that_was_drawn() -> None:
+    masks = boxes(alpha=1.0)
+    rows, columns = masks.any(2), masks.any(1)
+    assert torch.equal(masks, rows[:, :, None] & columns[:, None, :])
+    for cut in (rows, columns):
+        for row in cut.int().tolist():
+            assert "0" not in "".join(map(str, row)).strip("0"), "one box"
+    # Where neither end is at the rim nothing was cut off, and height and width are alike.
+    whole = ~(rows[:, 0] | rows[:, -1] | columns[:, 0] | columns[:, -1])
+    assert ((rows.sum(1) - columns.sum(1)).abs()[whole] <= 1).all() and whole.sum() > 50
+    # A pixel in the middle is covered by a centre within side / 2 of it both ways: with probability
+    # side**2 = 1 - lam, and in the mean 1/2.
+    middle = masks[:, 10, 10].double().mean().item()
+    assert middle == pytest.approx(0.5, abs=4 * 0.5 / math.sqrt(len(masks)))
+
+
+def test_a_share_of_the_batches_is_mixed() -> None:
+    mixed = boxes(alpha=50.0, probability=0.3).flatten(1).any(1).double().mean().item()
+    assert mixed == pytest.approx(0.3, abs=4 * math.sqrt(0.21 / 800))
+
+
+def test_mixtures_as_plain_functions() -> None:
+    x, y, order = normal(4, 2, 8, 8), normal(4, 3, seed=1), torch.tensor([1, 2, 3, 0])
+    mixed, targets = mixup(x, y, 0.3, order)
+    assert torch.allclose(mixed, 0.3 * x + 0.7 * x[order])
+    assert torch.allclose(targets, 0.3 * y + 0.7 * y[order])
+    pasted, targets = cutmix(x, y, 0.75, order, torch.tensor([0.5, 0.5]))
+    assert torch.equal(pasted[..., 2:6, 2:6], x[order][..., 2:6, 2:6])
+    assert (pasted != x).flatten(1).sum(1).tolist() == [2 * 16] * 4
+    assert torch.allclose(targets, 0.75 * y + 0.25 * y[order])
+    for mix in (mixup(x, y, 1.0, order), cutmix(x, y, 1.0, order, torch.tensor([0.5, 0.5]))):
+        assert torch.equal(mix[0], x) and torch.equal(mix[1], y), "1 leaves all as it is"
+    with pytest.raises(InputError, match=r"must be numbers or probabilities, got torch\.int64"):
+        mixup(x, torch.arange(4), 0.5, order)
+
+
 # ---- all of them ----
 
 
@@ -330,6 +386,7 @@ STRONG = {
     "cutout": {"side": 0.8},
     "noise": {"sd": 5.0},
     "mixup": {"alpha": 1.0},
+    "cutmix": {"probability": 1.0},
 }
 
 
@@ -368,7 +425,7 @@ def test_numbers_are_mixed_in_training(make_run: MakeRun) -> None:
 # ---- what does not fit ----
 
 
-@pytest.mark.parametrize("name", ["shift", "crop", "flip", "color_jitter", "cutout"])
+@pytest.mark.parametrize("name", ["shift", "crop", "flip", "color_jitter", "cutout", "cutmix"])
 def test_images_are_asked_for(tmp_path: Path, name: str) -> None:
     case = config(augmentation={name: STRONG[name]})
     with pytest.raises(InputError, match=rf"augmentation\.{name} is for images, got .*\(4,\)") as e:

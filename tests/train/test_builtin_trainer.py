@@ -195,7 +195,7 @@ def test_every_part_can_be_listed() -> None:
     assert len(found["data"]) == 7 and len(found["initialization"]) == 9
     assert len(found["model"]) == 10 and len(found["normalization"]) == 5
     assert len(found["optimizer"]) == 8 and len(found["schedule"]) == 11
-    assert len(found["augmentation"]) == 9
+    assert len(found["augmentation"]) == 10 and len(found["loss"]) == 3
     assert "epochs" not in found
     for name, members in found.items():
         for part in members:

@@ -50,3 +50,8 @@ def test_room_follows_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch) -
 def test_precisions_of_a_gpu_are_refused_elsewhere(precision: str) -> None:
     with pytest.raises(InputError, match="that of a GPU's matrix units, this trial runs on cpu"):
         assemble(config(precision=precision), Path())
+
+
+def test_packs_pay_on_a_cpu_from_some_lanes_on_where_a_trial_alone_has_one() -> None:
+    assert trainer.fewest(config(device="cpu")) == capacity.FEWEST["cpu"] > 1
+    assert trainer.fewest(config(device="cpu", repeats=3)) == 1

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from golden import GOLDEN, RELATIVE
 from train_helpers import Run, config, outputs_of
 
 from hpo.errors import InputError
@@ -19,14 +22,13 @@ from hpo.train.noise import step_keys
 from hpo.train.problem import assemble
 from hpo.train.step import Batch, Knobs, Step
 
-N, P = 100, 200
-X = torch.from_numpy(2.0 * np.random.RandomState(0).randint(0, 2, (N, P)) - 1)
-TRUE = torch.zeros(P, dtype=torch.float64)
-TRUE[:5] = 1
-Y = X @ TRUE + 0.5 * torch.from_numpy(np.random.RandomState(1).standard_normal(N))
+RECIPE = GOLDEN["implicit_sparse_fixed_recipe"]
+X = torch.from_numpy(2.0 * np.random.RandomState(0).randint(0, 2, (100, 200)) - 1)
+TRUE = torch.cat([torch.ones(5), torch.zeros(195)]).double()
+Y = X @ TRUE + 0.5 * torch.from_numpy(np.random.RandomState(1).standard_normal(100))
 
 
-def descend(depth: int, alpha: float, rate: float, steps: int) -> list[dict[str, torch.Tensor]]:
+def descend(depth: int, alpha: float, rate: float, steps: int) -> Iterator[dict[str, torch.Tensor]]:
     """Parameters after each step of plain gradient descent on all rows."""
     case = config(
         model={"kind": "diagonal", "depth": depth, "alpha": alpha},
@@ -34,56 +36,99 @@ def descend(depth: int, alpha: float, rate: float, steps: int) -> list[dict[str,
         optimizer={"kind": "sgd", "momentum": 0.0},
         precision="float64",
     )
-    layout = Layout(case.model.shapes((P,), 1))
+    layout = Layout(case.model.shapes((200,), 1))
     like = torch.empty(0, dtype=torch.float64)
     step, parts = Step(case, layout, like, value_and_grad), Knobs.of(case)
     params = torch.full((layout.size,), alpha, dtype=torch.float64)
     state = step.init_state(params, parts)
     key = step_keys(0, torch.arange(1))[0]
-    found = []
     for t in range(steps):
         batch = Batch(X, Y[:, None], like.new_tensor(float(t)), like.new_tensor(rate), key)
         params, state, _ = step(params, state, batch, parts)
-        found.append(layout.split(params))
-    return found
+        yield layout.split(params)
 
 
 def weights(params: dict[str, torch.Tensor], depth: int) -> torch.Tensor:
     return (params["u"].pow(depth) - params["v"].pow(depth))[0]
 
 
+def errors_of(run: dict[str, Any], steps: int) -> Iterator[tuple[float, torch.Tensor]]:
+    """The squared distance to the true weights after each step, and the weights."""
+    for params in descend(run["N"], run["alpha"], run["eta"], steps):
+        w = weights(params, run["N"])
+        yield (w - TRUE).square().sum().item(), w
+
+
+def near(expected: Any, relative: float = RELATIVE) -> Any:
+    return pytest.approx(expected, rel=relative)
+
+
 def test_one_step() -> None:
-    (after,) = descend(3, 0.1, 0.01, 1)
-    change = 0.01 * 6 / N * 0.1**2 * (X.T @ Y)
-    assert torch.allclose(after["u"][0], 0.1 + change, rtol=1e-12)
-    assert torch.allclose(after["v"][0], 0.1 - change, rtol=1e-12)
-    assert after["u"][0, :2].tolist() == pytest.approx(
-        [0.10046446010706671, 0.10080395741182425], rel=1e-9
-    )
-    assert weights(after, 3)[:2].tolist() == pytest.approx(
-        [2.7867806813634995e-05, 4.823848398121365e-05], rel=1e-9
-    )
+    known = RECIPE["one_step"]
+    (after,) = descend(known["N"], known["alpha"], known["eta"], 1)
+    assert after["u"][0, :5].tolist() == near(known["u1_first5"], 1e-9)
+    assert after["v"][0, :5].tolist() == near(known["v1_first5"], 1e-9)
+    assert weights(after, known["N"])[:5].tolist() == near(known["w1_first5"], 1e-9)
 
 
-def test_the_path_finds_what_is_sparse_and_leaves_it_again() -> None:
-    path = [weights(params, 2) for params in descend(2, 0.01, 0.01, 3000)]
-    errors = [(w - TRUE).square().sum().item() for w in path]
-    assert errors[0] == pytest.approx(4.9998326473638945, rel=1e-9)
-    assert errors[99] == pytest.approx(2.577236312113115, rel=1e-6)
-    assert min(errors) == pytest.approx(0.0081723487776235, rel=1e-6)
-    assert errors.index(min(errors)) == 206
-    assert errors[-1] == pytest.approx(0.1665264993934117, rel=1e-6)
-    assert path[199][:2].tolist() == pytest.approx([1.0125336284936275, 1.0191339731227882])
-    assert path[199][5:].abs().max().item() == pytest.approx(0.019657925505832816, rel=1e-6)
+def named(run: dict[str, Any]) -> str:
+    return f"depth {run['N']} alpha {run['alpha']:.3g}"
 
 
-def test_a_deeper_one_stays_near_for_longer() -> None:
-    """From one alpha: the shallow one is gone when the deep one has hardly moved away."""
-    near = [
-        sum((weights(params, depth) - TRUE).square().sum() <= 0.1 for params in path)
-        for depth, path in ((2, descend(2, 0.05, 0.01, 3000)), (3, descend(3, 0.05, 0.01, 3000)))
-    ]
-    assert near == [390, 2609]
+EVERY = {
+    (run["N"], run["alpha"], run["T"]): run
+    for section in RECIPE
+    if section == "trajectory" or section.startswith("corollary")
+    for run in RECIPE[section]
+}
+SOON_OVER = {
+    key[:2]: run for key, run in EVERY.items() if run["window"] and run["window"][1] <= 2400
+}
+
+
+@pytest.mark.parametrize("run", SOON_OVER.values(), ids=named)
+def test_the_path_finds_what_is_sparse_and_leaves_it_again(run: dict[str, Any]) -> None:
+    """The steps within which it is near, counted from 1, and the nearest of them."""
+    first, last, count = run["window"]
+    errors = [error for error, _ in errors_of(run, last + 1)]
+    window = [t for t, error in enumerate(errors, 1) if error <= run["window_thr"]]
+    assert (window[0], window[-1], len(window)) == (first, last, count)
+    assert min(errors) == near(run["min_l2sq"])
+    assert errors.index(min(errors)) + 1 == run["argmin"]
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        pytest.param(run, id=named(run), marks=[pytest.mark.slow] if run["T"] > 3000 else [])
+        for run in EVERY.values()
+    ],
+)
+def test_a_whole_path(run: dict[str, Any]) -> None:
+    errors = []
+    for t, (error, w) in enumerate(errors_of(run, run["T"]), 1):
+        errors.append(error)
+        if mark := run["marks"].get(str(t)):
+            assert error == near(mark["l2sq"])
+            assert w[:5].tolist() == near(mark["w_support"])
+            assert w[5:].abs().max().item() == near(mark["noise_max"])
+    assert errors[-1] == near(run["final_l2sq"]) and min(errors) == near(run["min_l2sq"])
+    assert errors.index(min(errors)) + 1 == run["argmin"]
+
+    def steps_below(bound: float) -> list[int]:
+        return [t for t, error in enumerate(errors, 1) if error <= bound]
+
+    window = steps_below(run["window_thr"])
+    assert ([window[0], window[-1], len(window)] if window else None) == run["window"]
+    twice = steps_below(2 * run["min_l2sq"])
+    assert [twice[0], twice[-1]] == run["window_2xmin"]
+
+
+@pytest.mark.parametrize("check", RECIPE["reference_crosscheck"], ids=named)
+def test_the_reference_program_comes_to_the_same(check: dict[str, Any]) -> None:
+    *_, (error, _) = errors_of({**check, "eta": 0.01}, check["T"])
+    assert error == near(check["own_l2sq"])
+    assert error == near(check["reference_l2sq"], 1e-3), "it computes in float32"
 
 
 @pytest.mark.parametrize("targets", [1, 3])

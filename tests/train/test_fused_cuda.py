@@ -20,7 +20,9 @@ pytestmark = [
 CUDA: dict[str, Any] = {"device": "cuda"}
 
 
-@pytest.mark.parametrize("part", ["everything", "growing_batch", "early_stopping", "adamw"])
+@pytest.mark.parametrize(
+    "part", ["everything", "growing_batch", "early_stopping", "adamw", "batch_norm", "repr"]
+)
 def test_a_lane_equals_the_same_trial_alone(tmp_path: Path, part: str) -> None:
     changes = EVERYTHING | CUDA | (PARTS[part] if part != "everything" else {})
     cases = lanes_of(changes)

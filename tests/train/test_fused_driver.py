@@ -15,6 +15,7 @@ from train_helpers import EVERYTHING, Run, config
 
 from hpo.records import Decision
 from hpo.train import checkpoint
+from hpo.train.augmentations import Augmentation
 from hpo.train.builtin import trainer
 from hpo.train.config import TrainConfig
 from hpo.train.drivers import single
@@ -42,6 +43,27 @@ PARTS: dict[str, dict[str, Any]] = {
     },
     "max_norm": {"regularization": {"max_norm": {"radius": 1.0}}},
     "mma": {"regularization": {"mma": {"strength": 0.1}}},
+    "weight_noise": {"regularization": {"weight_noise": {"sd": 0.1}}},
+    "gradient_noise": {"regularization": {"gradient_noise": {"sd": 0.1, "gamma": 0.5}}},
+    "drop_connect": {"regularization": {"drop_connect": {"rate": 0.1}}},
+    "mhe": {"regularization": {"mhe": {"strength": 0.05, "half_space": True}}},
+    "angle_preserving": {
+        "regularization": {
+            "comhe": {
+                "strength": 0.05,
+                "projection": {"kind": "angle_preserving", "size": 3, "steps": 2},
+            }
+        }
+    },
+    "pr_product": {"regularization": {"pr_product": {}}},
+    "orthogonality": {"regularization": {"orthogonality": {"strength": 0.02}}},
+    "orthoreg": {"regularization": {"orthoreg": {"strength": 0.1}}},
+    "ema": {"protocol": {"averaging": {"kind": "ema", "decay": 0.95}}},
+    "sam": {"protocol": {"sam": {"radius": 0.1}}},
+    "dsd": {"protocol": {"dsd": {"sparsity": 0.5}}},
+    "repr": {
+        "protocol": {"repr": {"fraction": 0.4, "full_epochs": 1, "sub_epochs": 1, "cycles": 1}}
+    },
     "dropout_input": {"dropout": {"input": 0.1}},
     "dropout_hidden": {"dropout": {"hidden": 0.2}},
     "smoothing": {"loss": {"kind": "cross_entropy", "label_smoothing": 0.1}},
@@ -69,13 +91,14 @@ PARTS: dict[str, dict[str, Any]] = {
     "mixup": {"augmentation": {"mixup": {"alpha": 0.5}}},
     "noise": {"augmentation": {"noise": {"sd": 0.2}}},
     "sgd": {"optimizer": {"kind": "sgd", "momentum": 0.9, "nesterov": True}},
-    "adamw": {"optimizer": {"kind": "adamw"}, "batch_lr": {"batch_size": 9, "base_lr": 0.05}},
+    "adamw": {"optimizer": {"kind": "adamw"}, "batch_lr": {"base_lr": 0.05}},
 }
 
 
 def lanes_of(changes: dict[str, Any], count: int = 3) -> list[TrainConfig]:
     """Configs of one fusion key whose per-lane values all differ, as plain numbers."""
-    base = config(**BASE | changes)
+    batch_lr = {**BASE["batch_lr"], **changes.get("batch_lr", {})}
+    base = config(**BASE | changes | {"batch_lr": batch_lr})
     values = knobs(base)
     assert values
     configs = [
@@ -124,7 +147,7 @@ def assert_equal_alone(tmp_path: Path, cases: list[TrainConfig]) -> None:
 # Parts of families of which the pairs below have some.
 MORE: dict[str, dict[str, Any]] = {
     **{
-        kind: {"optimizer": {"kind": kind}, "batch_lr": {"batch_size": 9, "base_lr": rate}}
+        kind: {"optimizer": {"kind": kind}, "batch_lr": {"base_lr": rate}}
         for kind, rate in (
             ("adagrad", 0.5),
             ("rmsprop", 0.05),
@@ -146,8 +169,37 @@ MORE: dict[str, dict[str, Any]] = {
             "piecewise",
         )
     },
+    "random": {
+        "regularization": {
+            "comhe": {
+                "strength": 0.01,
+                "half_space": False,
+                "projection": {"kind": "random", "size": 3},
+            }
+        }
+    },
+    # An ascent on forces that grow without a bound amplifies rounding errors where steps are large.
+    "adversarial": {
+        "regularization": {
+            "comhe": {
+                "strength": 0.01,
+                "projection": {"kind": "adversarial", "size": 3, "steps": 2},
+            }
+        },
+        "batch_lr": {"batch_size": 9, "base_lr": 0.05},
+    },
     "time_shift": {"augmentation": {"time_shift": {"share": 0.3}}},
     "scaling": {"augmentation": {"scaling": {"sd": 0.2}}},
+    "adaptive_sam": {"protocol": {"sam": {"radius": 1.0, "adaptive": True}}},
+    "swa": {"protocol": {"averaging": {"kind": "swa", "start": 0.4}}},
+    "swa_step": {"protocol": {"averaging": {"kind": "swa", "start": 0.4, "every": "step"}}},
+    **{
+        f"{kind}_batch_norm": {
+            "model": {"kind": "mlp", "widths": [7], "normalization": {"kind": "batch"}},
+            "protocol": {"averaging": {"kind": kind}},
+        }
+        for kind in ("ema", "swa")
+    },
 }
 
 
@@ -177,20 +229,25 @@ FAMILY = {
     "sgd": "optimizer",
     "adamw": "optimizer",
     "decay_product": "weight_decay",
+    "ema": "averaging",
+    "repr": "averaging",
 }
 PAIRS = [
     pair
     for pair in combinations(PARTS, 2)
     if FAMILY.get(pair[0], pair[0]) != FAMILY.get(pair[1], pair[1])
+    and pair != ("repr", "weight_norm")  # refused: a direction of zeros is none
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("pair", PAIRS, ids="+".join)
 def test_two_parts_of_a_lane_equal_the_same_trial_alone(
     tmp_path: Path, pair: tuple[str, str]
 ) -> None:
-    assert_equal_alone(tmp_path, lanes_of(merged(*(PARTS[part] for part in pair))))
+    """Over 9 steps and not 50, so that all pairs take some twenty seconds."""
+    changes = merged({"batch_lr": {"batch_size": 30}}, *(PARTS[part] for part in pair))
+    shorter = {"epochs": 3, "checkpoint_seconds": 3600.0}
+    assert_equal_alone(tmp_path, lanes_of(shorter | changes, count=2))
 
 
 def test_everything_at_once_equals_the_same_trials_alone(tmp_path: Path) -> None:
@@ -208,16 +265,84 @@ def test_images_train_together(tmp_path: Path) -> None:
     assert_equal_alone(tmp_path, lanes_of(changes))
 
 
+def test_residual_nets_train_together(tmp_path: Path) -> None:
+    changes = {
+        "data": {"kind": "sklearn", "name": "digits"},
+        "model": {"kind": "resnet", "channels": [4], "blocks": 2},
+        "batch_lr": {"batch_size": 128, "base_lr": 0.1},
+        "regularization": {"stochastic_depth": {"rate": 0.4}},
+        "augmentation": {"cutmix": {"probability": 0.5, "alpha": 0.8}},
+        "epochs": 1,
+    }
+    assert_equal_alone(tmp_path, lanes_of(changes))
+
+
 def test_numbers_train_together(tmp_path: Path) -> None:
     data = {"kind": "sklearn", "name": "diabetes"}
     assert_equal_alone(tmp_path, lanes_of({"data": data, "dropout": {"hidden": 0.1}}))
 
 
-SHORT: dict[str, Any] = {"epochs": 2, "batch_lr": {"batch_size": 16, "base_lr": 0.1}}
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "shift": {"share": 0.3},
+    "crop": {"padding": 2},
+    "flip": {"probability": 0.5},
+    "color_jitter": {"brightness": 0.4, "contrast": 0.5},
+    "cutout": {"side": 0.5},
+    "time_shift": {"share": 0.4},
+    "scaling": {"sd": 0.2},
+    "noise": {"sd": 0.2},
+    "mixup": {"alpha": 0.5},
+    "cutmix": {"probability": 0.8, "alpha": 1.0},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (kind, name)
+        for kind in ("images", "series")
+        for name, part in config(augmentation=AUGMENTATIONS).augmentation.parts().items()
+        if part.examples in (kind, "any")
+    ],
+)
+def test_augmented_images_and_series_train_together(tmp_path: Path, kind: str, name: str) -> None:
+    rng = np.random.default_rng(0)
+    shape, model = {
+        "images": ((60, 1, 8, 8), {"kind": "cnn", "channels": [3]}),
+        "series": ((60, 2, 5), {"kind": "gru", "width": 3}),
+    }[kind]
+    np.savez(tmp_path / "a.npz", x=rng.normal(size=shape), y=np.arange(60) % 3)
+    changes = {
+        "data": {"kind": "npz", "path": str(tmp_path / "a.npz"), "series": kind == "series"},
+        "model": model,
+        "epochs": 2,
+        "augmentation": {name: AUGMENTATIONS[name]},
+    }
+    cases = lanes_of(changes)
+    assert_equal_alone(tmp_path, cases)
+    plain = [case.model_copy(update={"augmentation": Augmentation()}) for case in cases]
+    fuse(tmp_path / "plain", plain)
+    apart = weights(tmp_path / "plain" / "0") - weights(tmp_path / "pack" / "0")
+    assert apart.abs().max() > 1e-3, "the augmentation does nothing"
+
+
+def test_every_augmentation_is_compared() -> None:
+    assert AUGMENTATIONS.keys() == Augmentation.model_fields.keys()
+
+
+SHORT: dict[str, Any] = {"epochs": 3, "batch_lr": {"batch_size": 16, "base_lr": 0.1}}
 SEQUENCES: dict[str, dict[str, Any]] = {
     "gru": {"kind": "gru", "width": 5},
     "lstm": {"kind": "lstm", "width": 5, "layers": 2},
     "transformer": {"kind": "transformer", "width": 6, "heads": 2, "hidden": 8, "layers": 1},
+}
+
+
+VARIATIONAL = {"input": 0.1, "state": 0.1, "output": 0.1, "embedding": 0.1}
+OWN: dict[str, dict[str, Any]] = {
+    "gru": {"variational_dropout": VARIATIONAL},
+    "lstm": {"variational_dropout": VARIATIONAL},
+    "transformer": {"stochastic_depth": {"rate": 0.3}},
 }
 
 
@@ -228,7 +353,7 @@ def test_texts_train_together(tmp_path: Path, model: str) -> None:
         "data": {"kind": "text", "path": str(tmp_path / "t.txt"), "length": 6},
         "model": SEQUENCES[model],
         "dropout": {"hidden": 0.2},
-        "regularization": EVERYTHING["regularization"],
+        "regularization": EVERYTHING["regularization"] | OWN[model],
         "loss": EVERYTHING["loss"],
     }
     assert_equal_alone(tmp_path, lanes_of(SHORT | changes))
@@ -267,6 +392,23 @@ def test_several_targets_train_together(tmp_path: Path, scored: str) -> None:
         "loss": {"kind": "mse", "auxiliary": 0.3},
     }
     assert_equal_alone(tmp_path, lanes_of(SHORT | EVERYTHING | changes))
+
+
+@pytest.mark.parametrize("model", ["multitask", "mlp"])
+def test_targets_of_different_kinds_train_together(tmp_path: Path, model: str) -> None:
+    rng = np.random.default_rng(0)
+    columns = {"kind": np.arange(80) % 3, "size": rng.normal(size=80), "yes": np.arange(80) % 2 > 0}
+    np.savez(tmp_path / "d.npz", x=rng.normal(size=(80, 4)), **columns)
+    data = {"kind": "npz", "path": str(tmp_path / "d.npz"), "y": list(columns), "classes": ["kind"]}
+    loss = {"auxiliary": 0.3, "weights": {"yes": 2.0}, "label_smoothing": 0.1}
+    changes = {
+        "data": data,
+        "model": {"kind": model, "widths": [7]},
+        "loss": {"kind": "multitask", **loss},
+    }
+    cases = lanes_of(SHORT | EVERYTHING | changes)
+    assert [case.loss.weights["yes"] for case in cases] == pytest.approx([2.0, 1.8, 1.6])
+    assert_equal_alone(tmp_path, cases)
 
 
 def test_first_values_of_diagonal_networks_may_differ(tmp_path: Path) -> None:
@@ -342,7 +484,17 @@ def test_free_lanes_are_filled_with_trials_that_wait(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "part", ["sgd", "adamw", "growing_batch", "early_stopping", "cycle_end", "batch_norm"]
+    "part",
+    [
+        "sgd",
+        "adamw",
+        "growing_batch",
+        "early_stopping",
+        "cycle_end",
+        "batch_norm",
+        "angle_preserving",
+        "repr",
+    ],
 )
 def test_a_paused_pack_goes_on_as_if_it_had_not_stopped(tmp_path: Path, part: str) -> None:
     cases = lanes_of({**EVERYTHING, **PARTS[part], "checkpoint_seconds": 3600.0})

@@ -64,7 +64,7 @@ def test_groups_of_a_convolution_of_ones_own_are_known(tmp_path: Path) -> None:
     )
     data = {"kind": "sklearn", "name": "digits"}
     model = config(data=data, model={"kind": "custom", "build": "nets:net"}).model
-    layout = model.bound(tmp_path, (1, 8, 8), 10).layout((1, 8, 8), 10)
+    layout = model.bound(tmp_path, (1, 8, 8), 10, ()).layout((1, 8, 8), 10)
     kernels = layout.split(torch.randn(layout.size))
     assert layout.matrices("0.weight", kernels["0.weight"]).shape == (1, 4, 9)
     assert layout.matrices("1.weight", kernels["1.weight"]).shape == (2, 3, 18)

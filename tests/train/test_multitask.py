@@ -176,7 +176,12 @@ def test_the_main_target_is_learned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "loss", "error", "message"),
     [
-        (several(target=["main", "word"]), None, DataError, "several targets must all be numbers"),
+        (
+            several(target=["main", "word"], task="regression"),
+            None,
+            DataError,
+            "several targets must all be numbers for task regression, 'word' has 'w'",
+        ),
         (several(target=["main", "main"]), None, DataError, "must differ"),
         (several(target=["main", "a"]), None, DataError, "must differ"),
         (several(target=["main", "mian"]), None, DataError, "there is no column 'mian'"),
@@ -194,6 +199,7 @@ def test_the_main_target_is_learned(tmp_path: Path) -> None:
             InputError,
             "auxiliary is for several targets, got 0.5 with one",
         ),
+        (several(target="main", task="regression"), None, InputError, "the data have one"),
     ],
 )
 def test_what_cannot_be(
@@ -206,7 +212,7 @@ def test_what_cannot_be(
     write(tmp_path)
     np.savez(tmp_path / "c.npz", x=np.random.rand(40, 2), y=np.arange(40) % 2)
     with pytest.raises(error, match=message):
-        trainer.check(config(data=data, loss=loss), tmp_path)
+        trainer.check(config(data=data, model={"kind": "multitask"}, loss=loss), tmp_path)
 
 
 def test_a_target_needs_a_name() -> None:

@@ -311,10 +311,10 @@ def test_evaluation_maps_over_parameters_and_states(model: str, tmp_path: Path) 
         name: torch.stack([value + 0.1 * k for k in range(3)])
         for name, value in case.model.init_state(problem.layout.split(params[0])).items()
     }
-    found = torch.func.vmap(lambda p, s: totals_of(problem, p, s, *rows))(params, state)
+    found = torch.func.vmap(lambda p, s: totals_of(problem, p, s, rows.x, rows.y))(params, state)
     for k in range(3):
         own = {name: value[k] for name, value in state.items()}
-        assert (totals_of(problem, params[k], own, *rows) - found[k]).abs().max() <= 1e-10
+        assert (totals_of(problem, params[k], own, rows.x, rows.y) - found[k]).abs().max() <= 1e-10
         loss, error = (found[k] / len(rows.x)).tolist()
         assert evaluate(problem, params[k], own, rows) == pytest.approx(
             {"loss": loss, "error": error}, rel=1e-12

@@ -22,10 +22,13 @@ from hpo.train.regularizers.l1 import soft_threshold
 from hpo.train.regularizers.max_norm import project_rows
 from hpo.train.settings import per_lane
 from hpo.train.step import Batch, Knobs, Step
+from hpo.train.task import Target, Window
 
 LIKE = torch.empty(0, dtype=torch.float64)
 B, OUTPUTS = 16, 3
-INPUTS = {"mlp": (5,), "cnn": (2, 8, 8)}
+TEXT = Window(length=6, characters=7)
+INPUTS = {"mlp": (5,), "cnn": (2, 8, 8), "resnet": (2, 8, 8), "gru": TEXT}
+TARGETS = (Target("size"), Target("kind", ("a", "b")))
 
 
 def tensor(*values: float) -> torch.Tensor:
@@ -87,10 +90,11 @@ def test_dropout_keeps_the_mean_and_scales_what_is_left() -> None:
 def train(
     case: TrainConfig, bound: dict[str, float] | None = None, steps: int = 6
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Parameters after some steps, as a vector and by name; `bound` replaces knobs by path."""
-    case = case.model_copy(update={"loss": case.loss or config(**EVERYTHING).loss})
+    """Parameters kept after epochs of one step, as a vector and by name; `bound` replaces knobs."""
+    loss = (case.loss or config(**EVERYTHING).loss).bound(TARGETS)
+    case = case.model_copy(update={"loss": loss})
     inputs = INPUTS[case.model.kind]
-    layout = Layout(case.model.shapes(inputs, OUTPUTS))
+    layout = case.model.layout(inputs, OUTPUTS)
     generator = torch.Generator().manual_seed(0)
     params = torch.randn(layout.size, generator=generator, dtype=torch.float64)
     step = Step(case, layout, LIKE, value_and_grad)
@@ -100,23 +104,45 @@ def train(
     for t in range(steps):
         x = torch.randn(B, *inputs, generator=generator, dtype=torch.float64)
         y = torch.randint(OUTPUTS, (B,), generator=generator)
-        if case.loss is not None and case.loss.kind == "mse":
+        if loss.kind == "mse":
             y = torch.randn(B, OUTPUTS, generator=generator, dtype=torch.float64)
+        if isinstance(inputs, Window):
+            x = torch.randint(inputs.characters, (B, inputs.length), generator=generator)
+            y = torch.randint(OUTPUTS, (B, inputs.length), generator=generator)
+        if loss.kind == "multitask":
+            number = torch.randn(B, 1, generator=generator, dtype=torch.float64)
+            y = torch.cat([number, torch.eye(OUTPUTS - 1, dtype=torch.float64)[y % 2]], dim=1)
         rate = LIKE.new_tensor(0.1)
         key = step_keys(3, torch.tensor([t]))[0]
         batch = Batch(x, y, LIKE.new_tensor(float(t)), rate, key)
+        params, state = step.before_epoch(params, state, parts, seed=0, epoch=t, epochs=steps)
         params, state, _ = step(params, state, batch, parts)
-    return params, layout.split(params)
+    shown = step.eval_params(params, state, parts)
+    return shown, layout.split(shown)
 
 
 PLAIN = {"loss": {"kind": "cross_entropy"}, "optimizer": {"kind": "sgd", "momentum": 0.0}}
 CNN = {"model": {"kind": "cnn", "channels": [4]}}
 
 
+RESNET = {"model": {"kind": "resnet", "channels": [4], "blocks": 2}}
+GRU = {"model": {"kind": "gru", "width": 4, "layers": 2}}
+
+
+def recurrent(field: str) -> tuple[str, dict[str, Any]]:
+    part = "variational_dropout"
+    return f"regularization.{part}.{field}", {"regularization": {part: {field: 0.3}}, **GRU}
+
+
+# Cycles that fit into the epochs of the config.
+SHORT = {"full_epochs": 1, "sub_epochs": 1, "cycles": 1}
+
+
 def augmented(part: str, field: str, value: float, **more: Any) -> tuple[str, dict[str, Any]]:
     return f"augmentation.{part}.{field}", {"augmentation": {part: {field: value}}, **more}
 
 
+RANDOM = {"kind": "random", "size": 3}
 NEUTRAL = {
     "l1": ("regularization.l1.strength", {"regularization": {"l1": {"strength": 0.1}}}),
     "l2": ("regularization.l2.strength", {"regularization": {"l2": {"strength": 0.1}}}),
@@ -126,11 +152,55 @@ NEUTRAL = {
     ),
     "max_norm": ("regularization.max_norm.radius", {"regularization": {"max_norm": {"radius": 1}}}),
     "mma": ("regularization.mma.strength", {"regularization": {"mma": {"strength": 0.5}}}),
+    "weight noise": (
+        "regularization.weight_noise.sd",
+        {"regularization": {"weight_noise": {"sd": 0.3}}},
+    ),
+    "gradient noise": (
+        "regularization.gradient_noise.sd",
+        {"regularization": {"gradient_noise": {"sd": 0.3}}},
+    ),
+    "drop connect": (
+        "regularization.drop_connect.rate",
+        {"regularization": {"drop_connect": {"rate": 0.3}}},
+    ),
+    "stochastic depth": (
+        "regularization.stochastic_depth.rate",
+        {"regularization": {"stochastic_depth": {"rate": 0.5}}, **RESNET},
+    ),
+    "input of a recurrent net": recurrent("input"),
+    "its state": recurrent("state"),
+    "its output": recurrent("output"),
+    "its characters": recurrent("embedding"),
+    "mhe": ("regularization.mhe.strength", {"regularization": {"mhe": {"strength": 0.5}}}),
+    "comhe": (
+        "regularization.comhe.strength",
+        {"regularization": {"comhe": {"strength": 0.5, "projection": RANDOM}}},
+    ),
+    "orthogonality": (
+        "regularization.orthogonality.strength",
+        {"regularization": {"orthogonality": {"strength": 0.05}}},
+    ),
+    "orthoreg": (
+        "regularization.orthoreg.strength",
+        {"regularization": {"orthoreg": {"strength": 0.5}}},
+    ),
+    "sam": ("protocol.sam.radius", {"protocol": {"sam": {"radius": 0.3}}}),
+    "dsd": ("protocol.dsd.sparsity", {"protocol": {"dsd": {"sparsity": 0.5}}}),
+    "repr": ("protocol.repr.fraction", {"protocol": {"repr": {"fraction": 0.5, **SHORT}}}),
+    "ema": (
+        "protocol.averaging.decay",
+        {"protocol": {"averaging": {"kind": "ema", "decay": 0.9}}},
+    ),
     "input dropout": ("dropout.input", {"dropout": {"input": 0.3}}),
     "hidden dropout": ("dropout.hidden", {"dropout": {"hidden": 0.3}}),
     "label smoothing": (
         "loss.label_smoothing",
         {"loss": {"kind": "cross_entropy", "label_smoothing": 0.2}},
+    ),
+    "label smoothing of some targets": (
+        "loss.label_smoothing",
+        {"loss": {"kind": "multitask", "label_smoothing": 0.2}},
     ),
     "auxiliary targets": ("loss.auxiliary", {"loss": {"kind": "mse", "auxiliary": 0.2}}),
     "norm clipping": ("clipping.norm", {"clipping": {"norm": 0.1}}),
@@ -150,12 +220,17 @@ NEUTRAL = {
     "scaling": augmented("scaling", "sd", 0.3),
     "noise": augmented("noise", "sd", 0.3),
     "mixup": augmented("mixup", "alpha", 1.0),
+    "cutmix": augmented("cutmix", "probability", 1.0, **CNN),
 }
-IMAGES = ("shift", "flip", "brightness", "contrast", "cutout")
+RECURRENT = ("input of a recurrent net", "its state", "its output", "its characters")
+IMAGES = ("shift", "flip", "brightness", "contrast", "cutout", "cutmix")
 WITHOUT: dict[str, dict[str, Any]] = {
     "rmsprop's momentum": {"optimizer": {"kind": "rmsprop"}},
     "auxiliary targets": {"loss": {"kind": "mse"}},
+    "label smoothing of some targets": {"loss": {"kind": "multitask"}},
     **dict.fromkeys(IMAGES, CNN),
+    **dict.fromkeys(RECURRENT, GRU),
+    "stochastic depth": RESNET,
 }
 """What is there where a part is absent, if it is more than the plain config."""
 
@@ -191,7 +266,10 @@ def test_an_infinite_bound_is_a_number_like_others(radius: float) -> None:
     assert torch.equal(found, train(config(**PLAIN))[0])
 
 
-@pytest.mark.parametrize("part", ["l1", "l2", "weight_decay", "max_norm", "mma"])
+@pytest.mark.parametrize(
+    "part",
+    ["l1", "l2", "weight_decay", "max_norm", "mma", "orthoreg", "orthogonality", "mhe", "comhe"],
+)
 def test_biases_are_exempt(part: str) -> None:
     setting = {"radius": 0.01} if part == "max_norm" else {"strength": 1.0}
     changes = {"regularization": {part: setting}}
@@ -269,7 +347,7 @@ def context_of(layout: Layout) -> Context:
 
 def hooks() -> list[str]:
     """All hooks, in the order in which the base class documents them."""
-    other = {"active", "overrides", "check", "acts_before"}
+    other = {"active", "overrides", "check", "acts_before", "rate_factor"}
     return [
         name
         for name, value in vars(Regularizer).items()

@@ -13,7 +13,9 @@ from hpo.errors import HpoError, InputError
 from hpo.train import checkpoint
 from hpo.train.builtin import trainer
 from hpo.train.data import load
+from hpo.train.drivers import single
 from hpo.train.problem import assemble
+from hpo.train.step import Step
 
 CONFIGS = {
     "classes": config(),
@@ -33,6 +35,11 @@ CONFIGS = {
         data={"kind": "npz", "path": "several.npz"},
         model={"kind": "multitask", "widths": [6], "head_widths": [4]},
         loss={"kind": "mse", "auxiliary": 0.5},
+        epochs=1,
+    ),
+    "kinds": config(
+        data={"kind": "npz", "path": "kinds.npz", "y": ["size", "kind", "yes"]},
+        model={"kind": "multitask", "widths": [6], "head_widths": [4]},
         epochs=1,
     ),
     "diagonal": config(
@@ -68,6 +75,8 @@ def trained(request, tmp_path):
     x = np.random.default_rng(0).normal(size=(60, 2, 5))
     np.savez(tmp_path / "series.npz", x=x, y=np.arange(60) % 3)
     np.savez(tmp_path / "several.npz", x=x[:, 0], y=x[:, 1])
+    kinds = np.array(["a", "b", "c"])[np.arange(60) % 3]
+    np.savez(tmp_path / "kinds.npz", x=x[:, 0], size=x[:, 1, 0], kind=kinds, yes=kinds == "a")
     chosen, trial = CONFIGS[request.param], Run(tmp_path).trial()
     trainer.run(chosen, trial)
     weights = trainer.weights(chosen, trial)
@@ -99,6 +108,14 @@ def test_the_model_gives_on_raw_inputs_what_the_trainer_measured(trained, tmp_pa
         scaled = (outputs - x) / torch.from_numpy(splits.scale_inputs.scale)
         rmse = scaled.square().mean().sqrt().item()
         assert rmse == pytest.approx(measured["test_rmse"], rel=1e-4)
+    elif splits.task == "multitask":
+        told, true = model.decode(outputs), model.decode(y)
+        rmse = np.sqrt(np.square(np.subtract(told["size"], true["size"])).mean())
+        assert rmse == pytest.approx(measured["test_rmse"], rel=1e-4)
+        for name, classes in (("kind", {"a", "b", "c"}), ("yes", {True, False})):
+            assert set(true[name]) == classes >= set(told[name])
+            wrong = np.not_equal(told[name], true[name]).mean()
+            assert wrong == pytest.approx(measured[f"test_{name}_error"], abs=1e-9)
     elif splits.task != "regression":
         assert outputs.shape == (*y.shape, splits.outputs)
         wrong = (outputs.argmax(-1) != y).double().mean().item()
@@ -214,6 +231,41 @@ def test_a_refit_trains_on_both_splits_and_claims_no_validation(tmp_path):
         offset = file.get_tensor("inputs.offset")
     np.testing.assert_array_equal(offset, both.scale_inputs.offset)
     assert not np.array_equal(offset, usual.scale_inputs.offset)
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+@pytest.mark.parametrize("refit_for", ["steps", "epochs"])
+def test_a_refit_has_as_many_steps_or_epochs(tmp_path, monkeypatch, refit_for, repeats):
+    seen = []
+
+    def watched(self, params, state, batch, knobs):
+        seen.append(batch)
+        return step(self, params, state, batch, knobs)
+
+    step = Step.__call__
+    monkeypatch.setattr(Step, "__call__", watched)
+    chosen = config(refit_for=refit_for, repeats=repeats, batch_lr={"batch_size": 32})
+    trainer.run(chosen, Run(tmp_path / "honest").trial())
+    usual = len(seen)
+    seen.clear()
+    _, trial = refit(tmp_path / "refit", 4)
+    result = trainer.run(chosen, trial)
+    assert result["epochs"] == 4
+    sizes = [len(load(chosen.data, tmp_path, refit=refit).train) for refit in (False, True)]
+    assert sizes == [90, 120]
+    assert (usual, len(seen)) == (4 * 3, 4 * (3 if refit_for == "steps" else 4))
+    rows = sum(batch.x.shape[-2] for batch in seen)
+    assert rows == 4 * sizes[refit_for == "epochs"]
+    assert 0.1 < result["train_loss"] < 2, "the mean over the rows that were seen"
+
+
+def test_a_refit_of_as_many_steps_draws_its_rows_from_both_splits(tmp_path):
+    problem = assemble(config(epochs=8), tmp_path, 8)
+    training = single.Training(problem, 0)
+    rows = [torch.cat([batch.x for batch in training._batches(epoch)]) for epoch in range(8)]
+    assert all(len(epoch) == 90 for epoch in rows)
+    drawn = {tuple(row) for row in torch.cat(rows).tolist()}
+    assert drawn == {tuple(row) for row in training._train.x.tolist()}
 
 
 def test_a_refit_goes_on_from_its_checkpoint(tmp_path):

@@ -35,10 +35,19 @@ EVERYTHING: dict[str, Any] = {
         "l2": {"strength": 0.01},
         "weight_decay": {"strength": 0.05},
         "max_norm": {"radius": 1.0},
+        "weight_noise": {"sd": 0.02},
+        "gradient_noise": {"sd": 0.02},
+        "drop_connect": {"rate": 0.05},
+        "mhe": {"strength": 0.01, "s": 0},
     },
     "dropout": {"input": 0.1, "hidden": 0.2},
     "augmentation": {"noise": {"sd": 0.1}, "mixup": {"alpha": 0.5}},
     "loss": {"kind": "cross_entropy", "label_smoothing": 0.1},
+    "protocol": {
+        "sam": {"radius": 0.05},
+        "dsd": {"sparsity": 0.4},
+        "averaging": {"kind": "ema", "decay": 0.9},
+    },
     "clipping": {"norm": 0.5, "value": 0.2},
 }
 

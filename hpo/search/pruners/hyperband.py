@@ -44,9 +44,13 @@ class Hyperband(Pruner):
         return self
 
     def make(self) -> optuna.pruners.BasePruner:
+        last, _ = self.rungs(self.max_steps)[-1]
+        # Optuna only counts halvings by it, as the whole part of a logarithm in floats, and that of
+        # 243 = 3**5 is below 5. Amid two powers rounding does no harm.
+        between = last * (1 + self.reduction_factor) // 2
         return optuna.pruners.HyperbandPruner(
             min_resource=self.min_steps,
-            max_resource=self.max_steps,
+            max_resource=between,
             reduction_factor=self.reduction_factor,
         )
 

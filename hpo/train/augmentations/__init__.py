@@ -7,6 +7,7 @@ from pydantic import Field
 from hpo.train.augmentations.base import AugmentationPart
 from hpo.train.augmentations.color_jitter import ColorJitter
 from hpo.train.augmentations.crop import Crop
+from hpo.train.augmentations.cutmix import Cutmix
 from hpo.train.augmentations.cutout import Cutout
 from hpo.train.augmentations.flip import Flip
 from hpo.train.augmentations.mixup import Mixup
@@ -21,6 +22,7 @@ __all__ = [
     "AugmentationPart",
     "ColorJitter",
     "Crop",
+    "Cutmix",
     "Cutout",
     "Flip",
     "Mixup",
@@ -43,6 +45,7 @@ class Augmentation(Settings):
     scaling: Scaling | None = Field(None, description="series made larger or smaller")
     noise: Noise | None = Field(None, description="gaussian noise on every input")
     mixup: Mixup | None = Field(None, description="mixtures of two rows and of their targets")
+    cutmix: Cutmix | None = Field(None, description="a box of each image is of another one")
 
     def parts(self) -> dict[str, AugmentationPart]:
         """The parts that are present, by key."""

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from hpo.errors import InputError
 from hpo.lazy import lazy
 from hpo.train.augmentations.base import AugmentationPart
 from hpo.train.regularizers.base import Context
@@ -32,6 +33,59 @@ def lesser_share(alpha: torch.Tensor | float, u: torch.Tensor, v: torch.Tensor) 
     return power / (power + above) / (2 * (1 + torch.sqrt(above / (power + above))))
 
 
+def mixable(y: torch.Tensor) -> torch.Tensor:
+    """Targets that can be mixed, as they are.
+
+    Raises:
+        InputError: they are integers.
+    """
+    if not y.is_floating_point():
+        raise InputError(
+            f"targets to be mixed must be numbers or probabilities, got {y.dtype}",
+            "give classes as probabilities: torch.nn.functional.one_hot(y, K).float()",
+        )
+    return y
+
+
+def mixup(
+    x: torch.Tensor, y: torch.Tensor, lam: torch.Tensor | float, permutation: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows and targets mixed with those in another order: lam x + (1 - lam) x[permutation].
+
+    For cross-entropy, which is linear in the targets, the loss of the mixture is
+    lam loss(y) + (1 - lam) loss(y[permutation]).
+
+    Args:
+        x: numbers [B, ...].
+        y: probabilities of classes [B, K], or numbers [B, D].
+        lam: in [0, 1], []; ~ Beta(alpha, alpha), one for a batch. 1 leaves all as it is.
+        permutation: int64 [B].
+
+    Returns:
+        rows and targets, in the shapes of `x` and `y`.
+
+    Raises:
+        InputError: targets are integers.
+
+    Reference: Zhang et al. 2018, arXiv:1710.09412.
+    """
+    targets = mixable(y)
+    share = torch.as_tensor(lam, dtype=x.dtype, device=x.device)
+    return (
+        torch.lerp(x[permutation], x, share),
+        torch.lerp(targets[permutation], targets, share.to(targets.dtype)),
+    )
+
+
+def as_targets(y: torch.Tensor, x: torch.Tensor, context: Context) -> torch.Tensor:
+    """Classes as probabilities [B, K] in the precision of `x`; numbers and probabilities as they
+    are."""
+    if y.is_floating_point():
+        return y
+    classes = torch.arange(context.layout.outputs, device=y.device)
+    return (y[:, None] == classes).to(x.dtype)
+
+
 class Mixup(AugmentationPart):
     """Mixes the batch with itself in another order: s x_i + (1 - s) x_j, and the targets alike.
 
@@ -51,9 +105,6 @@ class Mixup(AugmentationPart):
     ) -> tuple[torch.Tensor, torch.Tensor]:
         noise = context.noise
         u, v = noise.uniform("augmentation.mixup.share", torch.Size((2,)), x.dtype)
-        share = lesser_share(self.alpha, u, v)
+        lam = 1.0 - lesser_share(self.alpha, u, v)
         partners = noise.permutation("augmentation.mixup.partners", len(x))
-        if not y.is_floating_point():
-            classes = torch.arange(context.layout.outputs, device=y.device)
-            y = (y[:, None] == classes).to(x.dtype)
-        return torch.lerp(x, x[partners], share), torch.lerp(y, y[partners], share)
+        return mixup(x, as_targets(y, x, context), lam, partners)

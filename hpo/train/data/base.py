@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+Name = Annotated[str, Field(min_length=1)]
+Names = Name | Annotated[tuple[Name, ...], Field(min_length=1)]
+
+
+def listed(names: Names) -> tuple[str, ...]:
+    """One name, or several, as several."""
+    return (names,) if isinstance(names, str) else names
+
+
 @dataclass(frozen=True, slots=True)
 class Examples:
     """All rows of a data set as they came.
@@ -26,11 +35,13 @@ class Examples:
     Args:
         x: numbers [N, features], images [N, height, width] or [N, channels, height, width], series
             [N, length] or [N, channels, length]; or characters, int64 [N, L].
-        y: classes of any kind [N], or numbers [N] or [N, D]; or the next characters, int64 [N, L].
+        y: classes of any kind [N], or numbers [N] or [N, D]; or several targets that may be of
+            different kinds, structured [N]; or the next characters, int64 [N, L].
         task: what the targets are; "auto" leaves it to their type.
         place: where they came from, for messages.
         columns: names of the features, where they have some.
         target: name of the targets.
+        classes: which of several targets are classes, whatever they look like.
         constant_columns: whether features that never vary are fine, as border pixels are.
         test: rows beside these that are the test split.
         series: whether x are series.
@@ -43,6 +54,7 @@ class Examples:
     place: str
     columns: tuple[str, ...] = ()
     target: str = "y"
+    classes: tuple[str, ...] = ()
     constant_columns: bool = True
     test: Examples | None = None
     series: bool = False
@@ -67,7 +79,7 @@ class DataPart(Settings):
         """
 
     def num_scored(self, targets: int) -> int | None:
-        """How many of so many numbers to predict are validated and tested; `None`: all.
+        """How many of so many targets are validated and tested; `None`: all.
 
         Raises:
             DataError: there are not several of them.
@@ -114,10 +126,14 @@ class RowData(DataPart):
 class UserData(RowData):
     """Data of which only its owner knows what they are."""
 
-    task: Literal["classification", "regression", "auto"] = Field(
+    task: Literal["classification", "regression", "multitask", "auto"] = Field(
         "auto",
         description="what the targets are; auto takes text, booleans and whole numbers of at most "
-        "50 different values for classes",
+        "50 different values for classes; of several targets, text and booleans: multitask, or "
+        "regression where there are none",
+    )
+    classes: tuple[Name, ...] = Field(
+        (), description="which of several targets are classes, beside text and booleans"
     )
     scored: Literal["all", "first"] = Field(
         "all", description="which of several targets are validated and tested; all are trained on"
@@ -132,6 +148,12 @@ class UserData(RowData):
             raise ValueError(
                 f"targets: inputs has a task of its own, got task {self.task}; leave task out, or "
                 "targets"
+            )
+        if self.classes and (self.targets == "inputs" or self.task not in ("auto", "multitask")):
+            task = "targets: inputs" if self.targets == "inputs" else f"task {self.task}"
+            raise ValueError(
+                f"classes is for several targets of different kinds, got {', '.join(self.classes)} "
+                f"with {task}; leave one of them out"
             )
         return self
 
@@ -148,16 +170,19 @@ class UserData(RowData):
     def known_task(self) -> Task | None:
         if self.targets == "inputs":
             return "reconstruction"
+        if self.classes:
+            return "multitask"
         return None if self.task == "auto" else self.task
 
 
 class OwnTest(UserData):
     """Data that may bring their own test split, beside the rows to train and validate on."""
 
+    y: Names = Field(description="targets, or a list of them, the main one first")
     x_test: str | None = Field(
         None, min_length=1, description="inputs of the test split, where it is one of its own"
     )
-    y_test: str | None = Field(None, min_length=1, description="targets of the test split")
+    y_test: Names | None = Field(None, description="targets of the test split")
 
     @model_validator(mode="after")
     def _test_split_is_one(self) -> Self:
@@ -170,5 +195,15 @@ class OwnTest(UserData):
             raise ValueError(
                 "split.test must be left out where x_test and y_test are the test split, got "
                 f"{self.split.test}; remove it, or x_test and y_test"
+            )
+        if len(set(listed(self.y))) < len(listed(self.y)):
+            raise ValueError(
+                f"targets must differ from each other, got y {', '.join(listed(self.y))}; list "
+                "each once"
+            )
+        if self.y_test is not None and len(listed(self.y_test)) != len(listed(self.y)):
+            raise ValueError(
+                f"y_test must have as many targets as y, got {', '.join(listed(self.y_test))} for "
+                f"{', '.join(listed(self.y))}; list them in the same order"
             )
         return self

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from hpo.errors import DataError
 from hpo.lazy import lazy
 from hpo.train.data.base import Examples
+from hpo.train.data.several import each_target
 from hpo.train.task import Task
 
 if TYPE_CHECKING:
@@ -53,14 +54,17 @@ def check_examples(examples: Examples) -> None:
             f"{place}: x must be numbers, got {x.dtype}",
             "encode text as numbers first (one column for each category, say)",
         )
-    if y.dtype.kind not in "biufUS":
-        raise DataError(
-            f"{place}: {examples.target} must be numbers or text, got {y.dtype}",
-            "give classes as integers or strings, other targets as floats",
-        )
+    targets = [examples] if y.dtype.names is None else each_target(examples)
+    for alone in targets:
+        if alone.y.dtype.kind not in "biufUS":
+            raise DataError(
+                f"{place}: {alone.target} must be numbers or text, got {alone.y.dtype}",
+                "give classes as integers or strings, other targets as floats",
+            )
     _check_finite(x, examples)
-    if y.dtype.kind == "f":
-        _check_finite(y, examples, target=True)
+    for alone in targets:
+        if alone.y.dtype.kind == "f":
+            _check_finite(alone.y, alone, target=True)
     if not examples.constant_columns:
         _check_varying(x, examples)
     elif np.ptp(x.astype(np.float64)) == 0:
@@ -95,8 +99,10 @@ def join_test(examples: Examples) -> tuple[Examples, int]:
     return replace(examples, x=x, y=y, test=None), len(test.x)
 
 
-def _kind(array: np.ndarray) -> str:
-    """Whole numbers, with a sign or without one, floats, booleans or text."""
+def _kind(array: np.ndarray) -> object:
+    """Whole numbers, with a sign or without one, floats, booleans or text; of all fields."""
+    if array.dtype.names is not None:
+        return {name: _kind(array[name]) for name in array.dtype.names}
     return array.dtype.kind.replace("u", "i")
 
 
@@ -104,6 +110,8 @@ def decide_task(examples: Examples) -> Task:
     """What the targets are: as given, or by their type."""
     if examples.task != "auto":
         return examples.task
+    if examples.y.dtype.names is not None:
+        return "multitask"
     if examples.y.dtype.kind == "f" or examples.y.ndim > 1:
         return "regression"
     if examples.y.dtype.kind in "iu" and len(np.unique(examples.y)) > MAX_AUTO_CLASSES:
@@ -135,6 +143,28 @@ def encode_classes(examples: Examples) -> np.ndarray:
             "task: regression",
         )
     return codes.astype(np.int64)
+
+
+def check_every_class(
+    examples: Examples, codes: np.ndarray, train: np.ndarray, test_rows: int
+) -> None:
+    """Raises DataError unless the training split has all classes.
+
+    Args:
+        codes: of the classes, int64 [N].
+        train: the rows of the training split.
+        test_rows: how many rows came as a test split of their own.
+    """
+    classes, seen = np.unique(examples.y), np.unique(codes[train])
+    if len(seen) == len(classes):
+        return
+    or_else = "no test row of them" if test_rows else "smaller shares under data.split"
+    lacking = classes[np.setdiff1d(codes, seen)[0]]
+    raise DataError(
+        f"{examples.place}: the training split must have every class, it has {len(seen)} of "
+        f"{len(classes)} in {len(train)} rows, not {lacking!s} of {examples.target}",
+        f"give more rows of the rare classes to train on, or {or_else}",
+    )
 
 
 def check_numbers(examples: Examples) -> np.ndarray:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -8,6 +9,7 @@ from pydantic import Field
 from hpo.errors import DataError, TrainableError
 from hpo.lazy import lazy
 from hpo.train.data.base import Examples, UserData
+from hpo.train.data.several import combined
 from hpo.trainable.loading import find
 
 if TYPE_CHECKING:
@@ -17,7 +19,11 @@ else:
 
 
 class Function(UserData):
-    """A function of no arguments that returns (x, y); shapes and constant columns as for npz."""
+    """A function of no arguments that returns (x, y); shapes and constant columns as for npz.
+
+    Several targets that may be of different kinds are a dict of arrays [N] by name, the main one
+    first.
+    """
 
     reference: ClassVar[str] = "a Python function of yours"
 
@@ -50,15 +56,26 @@ class Function(UserData):
                 f"data.function {self.function!r} must return (x, y), got {_describe(pair)}",
                 "x: [N, features] or images, y: [N]",
             )
+        named = isinstance(pair[1], Mapping) and len(pair[1]) > 0
         try:
-            x, y = (np.atleast_1d(np.asarray(values)) for values in pair)
+            x = np.atleast_1d(np.asarray(pair[0]))
+            targets = pair[1] if named else {"y": pair[1]}
+            columns = {str(n): np.atleast_1d(np.asarray(v)) for n, v in targets.items()}
         except Exception as error:
             raise DataError(
                 f"data.function {self.function!r} must return two arrays, got "
                 f"({_describe(pair[0])}, {_describe(pair[1])}): {error}",
                 "x: [N, features] or images, y: [N]",
             ) from error
-        return Examples(x, y, self.task, self.function, series=self.series)
+        return Examples(
+            x,
+            combined(columns, self, self.function),
+            self.task,
+            self.function,
+            target=", ".join(columns),
+            classes=self.classes,
+            series=self.series,
+        )
 
 
 def _describe(value: object) -> str:

@@ -11,8 +11,9 @@ from pydantic import Field
 
 from hpo.errors import DataError
 from hpo.lazy import lazy
-from hpo.train.data.base import Examples, OwnTest
+from hpo.train.data.base import Examples, Names, OwnTest, listed
 from hpo.train.data.files import file_version, find_file
+from hpo.train.data.several import combined
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,7 @@ MAX_BYTES = 1 << 33
 
 
 class Idx(OwnTest):
-    """Two files in the format of MNIST, or four, as they are or compressed with gzip.
+    """Files in the format of MNIST, as they are or compressed with gzip, for inputs and targets.
 
     Inputs are [N, features], or images: [N, height, width] or [N, channels, height, width].
     """
@@ -34,16 +35,19 @@ class Idx(OwnTest):
 
     kind: Literal["idx"] = "idx"
     x: str = Field(min_length=1, description="inputs; relative to the study file's folder")
-    y: str = Field(min_length=1, description="targets, one row for each of the inputs")
+    y: Names = Field(
+        description="targets, one row for each of the inputs; or a list of files, the main one "
+        "first"
+    )
 
     def version(self, folder: Path) -> tuple[int, ...] | None:
         versions: tuple[int, ...] = ()
-        for path in (self.x, self.y, self.x_test, self.y_test):
-            if path is not None:
-                version = file_version(path, folder)
-                if version is None:
-                    return None
-                versions += version
+        tests = [] if self.x_test is None else [self.x_test, *listed(self.y_test or ())]
+        for path in (self.x, *listed(self.y), *tests):
+            version = file_version(path, folder)
+            if version is None:
+                return None
+            versions += version
         return versions
 
     def read(self, folder: Path) -> Examples:
@@ -52,10 +56,17 @@ class Idx(OwnTest):
             return examples
         return replace(examples, test=self._examples(folder, self.x_test, self.y_test))
 
-    def _examples(self, folder: Path, x_path: str, y_path: str) -> Examples:
-        x, y = (find_file(path, folder) for path in (x_path, y_path))
+    def _examples(self, folder: Path, x_path: str, y_paths: Names) -> Examples:
+        x, *ys = (find_file(path, folder) for path in (x_path, *listed(y_paths)))
+        columns = dict(zip(listed(self.y), map(read_idx, ys), strict=True))
         return Examples(
-            read_idx(x), read_idx(y), self.task, str(x), target=str(y), series=self.series
+            read_idx(x),
+            combined(columns, self, str(x)),
+            self.task,
+            str(x),
+            target=", ".join(map(str, ys)),
+            classes=self.classes,
+            series=self.series,
         )
 
 

@@ -9,8 +9,9 @@ from pydantic import Field
 
 from hpo.errors import DataError
 from hpo.lazy import lazy
-from hpo.train.data.base import Examples, OwnTest
+from hpo.train.data.base import Examples, Names, OwnTest, listed
 from hpo.train.data.files import file_version, find_file
+from hpo.train.data.several import combined
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +23,9 @@ class Npz(OwnTest):
     """Two arrays of a NumPy .npz file, or four.
 
     x is [N, features], or images: [N, height, width] or [N, channels, height, width]; or, with
-    `series`, [N, length] or [N, channels, length]. Columns that never vary are accepted, since
-    images are often stored flat and have constant borders.
+    `series`, [N, length] or [N, channels, length]. Several targets that may be of different kinds
+    are arrays [N] of their own. Columns that never vary are accepted, since images are often stored
+    flat and have constant borders.
     """
 
     reference: ClassVar[str] = "https://numpy.org/doc/stable/reference/generated/numpy.savez.html"
@@ -31,7 +33,9 @@ class Npz(OwnTest):
     kind: Literal["npz"] = "npz"
     path: str = Field(min_length=1, description="the file; relative to the study file's folder")
     x: str = Field("x", description="name of the inputs in the file")
-    y: str = Field("y", description="name of the targets in the file")
+    y: Names = Field(
+        "y", description="name of the targets in the file, or a list of names, the main one first"
+    )
 
     def version(self, folder: Path) -> tuple[int, ...] | None:
         return file_version(self.path, folder)
@@ -61,11 +65,18 @@ class Npz(OwnTest):
             ) from error
 
     def _examples(
-        self, arrays: np.lib.npyio.NpzFile, place: str, x_name: str, y_name: str
+        self, arrays: np.lib.npyio.NpzFile, place: str, x_name: str, y_names: Names
     ) -> Examples:
         x = _array(arrays, x_name, place)
-        y = x if self.targets == "inputs" else _array(arrays, y_name, place)
-        return Examples(x, y, self.task, place, target=y_name, series=self.series)
+        if self.targets == "inputs":
+            y = x
+        else:
+            named = zip(listed(self.y), listed(y_names), strict=True)
+            y = combined({name: _array(arrays, own, place) for name, own in named}, self, place)
+        target = ", ".join(listed(y_names))
+        return Examples(
+            x, y, self.task, place, target=target, classes=self.classes, series=self.series
+        )
 
 
 def _array(arrays: np.lib.npyio.NpzFile, name: str, place: str) -> np.ndarray:

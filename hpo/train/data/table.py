@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 from abc import abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from hpo.errors import DataError
 from hpo.lazy import lazy
-from hpo.train.data.base import Examples, UserData
+from hpo.train.data.base import Examples, Names, UserData, listed
 from hpo.train.data.files import file_version, find_file
+from hpo.train.data.several import combined
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,9 +23,6 @@ else:
     pd = lazy("pandas")
 
 
-Name = Annotated[str, Field(min_length=1)]
-
-
 class TableData(UserData):
     """One row per example and a column for each feature; one column is the target, or several.
 
@@ -32,8 +30,8 @@ class TableData(UserData):
     """
 
     path: str = Field(min_length=1, description="the file; relative to the study file's folder")
-    target: Name | Annotated[tuple[Name, ...], Field(min_length=1)] = Field(
-        description="the column to predict, or a list of columns of numbers, the main one first"
+    target: Names = Field(
+        description="the column to predict, or a list of columns, the main one first"
     )
     features: tuple[str, ...] | None = Field(
         None, min_length=1, description="the columns to predict from; default: all others"
@@ -63,7 +61,7 @@ class TableData(UserData):
             ) from error
         table.columns = table.columns.map(str)
         _check_columns(list(table.columns), file)
-        targets = (self.target,) if isinstance(self.target, str) else self.target
+        targets = listed(self.target)
         shown = ", ".join(map(repr, targets))
         features = self.features or tuple(c for c in table.columns if c not in targets)
         if len({*targets, *features}) < len(targets) + len(features):
@@ -83,11 +81,12 @@ class TableData(UserData):
             _check_numeric(table[name], file)
         return Examples(
             x=table[list(features)].to_numpy(dtype=np.float64, na_value=np.nan),
-            y=_targets(table[list(targets)], file),
+            y=combined({name: _target(table[name], file) for name in targets}, self, str(file)),
             task=self.task,
             place=str(file),
             columns=features,
             target=f"column {shown}",
+            classes=self.classes,
             constant_columns=False,
             series=self.series,
         )
@@ -164,20 +163,6 @@ def _check_numeric(column: pd.Series, file: Path) -> None:
             f"{file}: columns must be numbers, {column.name!r} has {value!r} in row {row} (from 0)",
             "encode it as numbers in the file, or list the columns to use under data.features",
         )
-
-
-def _targets(table: pd.DataFrame, file: Path) -> np.ndarray:
-    columns = [_target(table[name], file) for name in table.columns]
-    if len(columns) == 1:
-        return columns[0]
-    for name, column in zip(table.columns, columns, strict=True):
-        if column.dtype.kind not in "biuf":
-            raise DataError(
-                f"{file}: several targets must all be numbers, column {name!r} has "
-                f"{column.flat[0]!r}",
-                "predict classes alone, or give them as numbers",
-            )
-    return np.column_stack(columns)
 
 
 def _target(column: pd.Series, file: Path) -> np.ndarray:

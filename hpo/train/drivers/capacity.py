@@ -1,4 +1,4 @@
-"""How many trials fit on a device, found by training one and two for a step."""
+"""How many trials train together on a device: what fits, and what pays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hpo.train.drivers.stack import CHUNK, Program, pile
 from hpo.train.lanes import tensors
 from hpo.train.noise import step_keys
 from hpo.train.precision import arithmetic
-from hpo.train.problem import Problem, assemble
+from hpo.train.problem import Problem, assemble, device_of
 from hpo.train.step import Batch
 
 if TYPE_CHECKING:
@@ -27,9 +27,16 @@ MARGIN = 0.8
 MOST = {"cpu": 32, "cuda": 512}
 """Lanes beyond which each costs no less."""
 
+FEWEST = {"cpu": 6, "cuda": 1}
+"""Lanes from which on each costs less than a trial alone. On a CPU a step of a small MLP takes as
+long per lane with 4 or 5 as alone, longer with fewer, and five sixths with 6: `benchmarks/fused.py
+--lanes 1 4 5 6`. On a GPU launches cost most, and are shared from the second lane on."""
+
 
 def room(config: TrainConfig, folder: Path, share: float) -> int:
-    """How many trials of this config's fusion key train together here, at least 1.
+    """How many trials of this config's fusion key fit here, at least 1.
+
+    Found by training one and two lanes for a step.
 
     Args:
         share: of the device that is this worker's, in (0, 1].
@@ -40,6 +47,14 @@ def room(config: TrainConfig, folder: Path, share: float) -> int:
     free = MARGIN * _free(problem.device.type, share)
     lanes = min(MOST[problem.device.type], int(free // max(two - one, 1)))
     return max(1, lanes // config.repeats)
+
+
+def fewest(config: TrainConfig) -> int:
+    """How many trials of this config's fusion key are to train together if any are.
+
+    One with several seeds trains in lanes also when it is alone.
+    """
+    return FEWEST[device_of(config).type] if config.repeats == 1 else 1
 
 
 def lane_bytes(problem: Problem, lanes: int) -> int:

@@ -13,9 +13,11 @@ from hpo.train.drivers.lane import Lane
 from hpo.train.drivers.passes import Eager, Graphed
 from hpo.train.drivers.seeds import Seeds
 from hpo.train.drivers.stack import CHUNK, Epoch, Program, Stack, join, pile
+from hpo.train.ensemble import evaluate_together
 from hpo.train.evaluation import as_metrics
 from hpo.train.lanes import tensors
-from hpo.train.order import orders
+from hpo.train.normalizations import ModelState
+from hpo.train.order import bootstraps, orders
 from hpo.train.precision import arithmetic
 from hpo.train.problem import Problem, alike, assemble
 from hpo.trainable import Member, Pack, Progressed, Trial, TrialStopped
@@ -103,6 +105,7 @@ class Training:
         self._program = Program(problem)
         train = problem.rows(problem.splits.train)
         validation = None if problem.refit else problem.rows(problem.splits.validation)
+        self._validation = validation
         # A graph copies nothing to the device.
         there = train.are_there and (validation is None or validation.are_there)
         graphed = problem.device.type == "cuda" and problem.config.cuda_graphs and there
@@ -171,24 +174,27 @@ class Training:
             torch.stack(column).to(self._like.device)
             for column in zip(*(lane.steps for lane in lanes), strict=True)
         )
-        order = orders([lane.seed for lane in lanes], [lane.epoch for lane in lanes], self._rows)
+        seeds, done = [lane.seed for lane in lanes], [lane.epoch for lane in lanes]
+        rows = self._problem.epoch_rows
+        order = orders(seeds, done, self._rows)[:, :rows]
+        if self._problem.config.ensemble == "bagging":
+            order = bootstraps(seeds, self._rows).gather(1, order)
         epoch = Epoch(order, t.to(self._like.dtype), rates.to(self._like.dtype), keys, batch_size)
         stack, losses = self._passes.epoch(stack, epoch)
-        shown, totals = self._passes.evaluate(stack, CHUNK * batch_size)
+        shown = self._passes.evaluate(stack, epoch, CHUNK * batch_size)
         # The one place where the host waits for the device: once an epoch, not once a step.
-        reached = [{"train_loss": loss / len(self._rows)} for loss in losses.tolist()]
-        if totals is not None:
-            rows = len(self._problem.splits.validation)
-            for metrics, own in zip(reached, totals.tolist(), strict=True):
-                scores = as_metrics(self._problem, own, rows)
+        reached = [{"train_loss": loss / rows} for loss in losses.tolist()]
+        if shown.totals is not None:
+            validated = len(self._problem.splits.validation)
+            for metrics, own in zip(reached, shown.totals.tolist(), strict=True):
+                scores = as_metrics(self._problem, own, validated)
                 metrics |= {f"val_{name}": value for name, value in scores.items()}
         keep = [lane.reached(metrics) for lane, metrics in zip(lanes, reached, strict=True)]
-        kept = torch.tensor(keep, device=shown.device)
+        kept = torch.tensor(keep, device=shown.params.device)
         return stack._replace(
-            kept=_where(kept, shown, stack.kept),
+            kept=_where(kept, shown.params, stack.kept),
             kept_state={
-                name: _where(kept, stack.state["model"][name], old)
-                for name, old in stack.kept_state.items()
+                name: _where(kept, shown.state[name], old) for name, old in stack.kept_state.items()
             },
         )
 
@@ -209,7 +215,10 @@ class Training:
         if not trials:
             return
         decisions = self._pack.report(
-            [Progressed(trial.trial, trial.metrics, trial.epoch) for trial in trials]
+            [
+                Progressed(trial.trial, trial.metrics | self._together(trial), trial.epoch)
+                for trial in trials
+            ]
         )
         told = list(zip(trials, decisions, strict=True))
         ended = [trial for trial, decision in told if decision is not Decision.GO_ON]
@@ -225,10 +234,31 @@ class Training:
             if decision is not Decision.GO_ON:
                 self._end(trial, None)
             elif trial.result is not None:
-                self._end(trial, trial.result)
+                self._end(trial, trial.result | self._together(trial))
+
+    def _together(self, trial: Seeds) -> dict[str, float]:
+        """What a trial's lanes come to as an ensemble."""
+        if not trial.ensemble or self._validation is None:
+            return {}
+        members = [self._member(lane) for lane in trial.lanes]
+        scores = evaluate_together(self._problem, members, self._validation)
+        return {f"val_{name}": value for name, value in scores.items()}
+
+    def _member(self, lane: Lane) -> tuple[torch.Tensor, ModelState]:
+        """The weights of a lane, [P], and its model's state: as it stands, or as it leaves them."""
+        if lane.result is not None:
+            return lane.files.model()
+        assert self._stack is not None
+        stack = self._stack.select([self._lanes.index(lane)])
+        own = stack.lane(0)
+        if lane.is_over:
+            return own.kept, own.kept_state
+        return self._program.shown(stack.params, stack.state, stack.values)[0], own.state["model"]
 
     def _end(self, trial: Seeds, result: Mapping[str, float] | None) -> None:
         self.trials.remove(trial)
+        if result is not None and trial.ensemble:
+            trial.leave_together()
         self._pack.end(trial.trial, result)
 
     def _keep(self, lanes: Sequence[Lane]) -> None:

@@ -41,7 +41,7 @@ class Lane:
         self.metrics: Mapping[str, float] = {}
         self._kept_epoch = 0
         self._kept_metrics: Mapping[str, float] = {}
-        self._timetable = Timetable.of(problem.config, len(problem.splits.train))
+        self._timetable = Timetable.of(problem.config, problem.epoch_rows)
         self._epochs = Epochs(problem, self._timetable)
         self._keys = step_keys(seed, torch.arange(len(self._timetable.rates)))
 
@@ -100,7 +100,12 @@ class Lane:
             own: its tensors, without the axis of lanes.
         """
         # What is kept is mostly what there is, and need not be written twice.
-        same = self._kept_epoch == self.epoch and torch.equal(own.kept, own.params)
-        params, state = (own.params, own.state["model"]) if same else (own.kept, own.kept_state)
+        model = own.state["model"]
+        same = (
+            self._kept_epoch == self.epoch
+            and torch.equal(own.kept, own.params)
+            and all(torch.equal(own.kept_state[name], value) for name, value in model.items())
+        )
+        params, state = (own.params, model) if same else (own.kept, own.kept_state)
         kept = Kept(params, state, self._kept_epoch, self._kept_metrics)
         return Progress(self.epoch, own.params, own.state, self.metrics, kept)

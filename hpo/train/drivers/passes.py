@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from hpo.lazy import lazy
 from hpo.train.drivers.graphs import Captured
 from hpo.train.drivers.stack import Epoch, Program, Stack, overwrite
+from hpo.train.normalizations import ModelState
 from hpo.train.rows import Rows
+from hpo.train.statistics import measured
 from hpo.train.step import Batch
 
 if TYPE_CHECKING:
     import torch
 else:
     torch = lazy("torch")
+
+
+class Evaluated(NamedTuple):
+    """What an epoch of K trials has led to.
+
+    Args:
+        params: those to keep, [K, P].
+        state: the model's state that belongs to them.
+        totals: theirs on the validation split, float64 [K, 1 + scores]; `None` without
+            one.
+    """
+
+    params: torch.Tensor
+    state: ModelState
+    totals: torch.Tensor | None
 
 
 class Passes(ABC):
@@ -40,8 +57,8 @@ class Passes(ABC):
         """
 
     @abstractmethod
-    def evaluate(self, stack: Stack, chunk: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The parameters to keep, [K, P], and their totals on the validation split, float64 [K, 2].
+    def evaluate(self, stack: Stack, epoch: Epoch, chunk: int) -> Evaluated:
+        """What an epoch that was just run has led to.
 
         Args:
             chunk: rows at a time.
@@ -63,20 +80,25 @@ class Passes(ABC):
         params, state, loss = self._program.step(stack.params, stack.state, batch, stack.values)
         return stack._replace(params=params, state=state), loss.double() * index.shape[1]
 
-    def shown(self, stack: Stack) -> torch.Tensor:
-        """The parameters to keep, [K, P]."""
-        shown: torch.Tensor = self._program.shown(stack.params, stack.state, stack.values)
-        return shown
+    def evaluated(self, stack: Stack, epoch: Epoch, chunk: int) -> Evaluated:
+        program = self._program
+        params, state = stack.params, stack.state["model"]
+        shown = program.shown(params, stack.state, stack.values)
+        if program.evaluates_others:
+            batches = torch.split(epoch.order, epoch.batch_size, dim=1)
+            state = measured(
+                state,
+                batches,
+                lambda index: program.statistics(shown, state, self._train.take(index)[0]),
+            )
+        return Evaluated(shown, state, self._totals(shown, state, chunk))
 
-    def totals(self, shown: torch.Tensor, stack: Stack, chunk: int) -> torch.Tensor | None:
-        """Of parameters [K, P] on the validation split, float64 [K, 2]."""
+    def _totals(self, shown: torch.Tensor, state: ModelState, chunk: int) -> torch.Tensor | None:
         if self._validation is None:
             return None
         rows = self._validation.batches(chunk)
         with torch.no_grad():
-            return torch.stack(
-                [self._program.totals(shown, stack.state["model"], x, y) for x, y in rows]
-            ).sum(0)
+            return torch.stack([self._program.totals(shown, state, x, y) for x, y in rows]).sum(0)
 
 
 class Eager(Passes):
@@ -89,9 +111,8 @@ class Eager(Passes):
             losses.append(loss)
         return stack, torch.stack(losses).sum(0)
 
-    def evaluate(self, stack: Stack, chunk: int) -> tuple[torch.Tensor, torch.Tensor | None]:
-        shown = self.shown(stack)
-        return shown, self.totals(shown, stack, chunk)
+    def evaluate(self, stack: Stack, epoch: Epoch, chunk: int) -> Evaluated:
+        return self.evaluated(stack, epoch, chunk)
 
 
 class Graphed(Passes):
@@ -111,7 +132,7 @@ class Graphed(Passes):
             self._recorded = _Recorded(self, stack, epoch)
         return self._recorded.run(stack, epoch)
 
-    def evaluate(self, stack: Stack, chunk: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def evaluate(self, stack: Stack, epoch: Epoch, chunk: int) -> Evaluated:
         assert self._recorded is not None, "an epoch comes first"
         return self._recorded.evaluate(stack, chunk)
 
@@ -130,8 +151,7 @@ class _Recorded:
         self._steps = self._capture_step(epoch.batch_size, 0) if self._whole else None
         self._last = self._capture_step(self._rest, self._whole) if self._rest else None
         self._evaluation: Captured | None = None
-        self._shown: torch.Tensor | None = None
-        self._totals: torch.Tensor | None = None
+        self._evaluated: Evaluated | None = None
 
     def fits(self, epoch: Epoch) -> bool:
         return (
@@ -151,13 +171,13 @@ class _Recorded:
             self._last()
         return self._stack._replace(kept=stack.kept, kept_state=stack.kept_state), self._total
 
-    def evaluate(self, stack: Stack, chunk: int) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def evaluate(self, stack: Stack, chunk: int) -> Evaluated:
         overwrite(self._stack.trained(), stack.trained())
         if self._evaluation is None:
             self._evaluation = Captured(lambda: self._evaluate(chunk), lambda: None)
         self._evaluation()
-        assert self._shown is not None
-        return self._shown, self._totals
+        assert self._evaluated is not None
+        return self._evaluated
 
     def _capture_step(self, rows: int, first: int) -> Captured:
         """A step of so many rows.
@@ -182,6 +202,4 @@ class _Recorded:
         self._cursor.fill_(step)
 
     def _evaluate(self, chunk: int) -> None:
-        stack = self._stack
-        shown = self._passes.shown(stack)
-        self._shown, self._totals = shown, self._passes.totals(shown, stack, chunk)
+        self._evaluated = self._passes.evaluated(self._stack, self._epoch, chunk)

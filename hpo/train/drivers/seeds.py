@@ -25,6 +25,7 @@ class Seeds:
 
     def __init__(self, problem: Problem, trial: Trial) -> None:
         self.trial = trial
+        self.ensemble = problem.config.ensemble != "off"
         self._every_seconds = problem.config.checkpoint_seconds
         self._saved = time.monotonic()
         self.lanes = [
@@ -71,6 +72,11 @@ class Seeds:
         """What it came to, once all of its lanes have ended."""
         results = [lane.result for lane in self.lanes if lane.result is not None]
         return combined(results) if len(results) == len(self.lanes) else None
+
+    def leave_together(self) -> None:
+        """Leaves the weights of all lanes, once they have ended, in one file."""
+        files = [lane.files for lane in self.lanes]
+        files[0].join(files)
 
 
 def seeds_of(config: TrainConfig, trial: Trial) -> Iterator[tuple[int, Path]]:

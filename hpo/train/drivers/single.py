@@ -10,6 +10,7 @@ from hpo.lazy import lazy
 from hpo.records import Decision
 from hpo.train.config import TrainConfig
 from hpo.train.drivers.seeds import combined, seeds_of
+from hpo.train.ensemble import evaluate_together
 from hpo.train.epochs import Epochs
 from hpo.train.evaluation import evaluate
 from hpo.train.lanes import bind, tensors
@@ -19,6 +20,7 @@ from hpo.train.order import orders
 from hpo.train.precision import arithmetic
 from hpo.train.problem import Problem, assemble
 from hpo.train.progress import Kept, Progress, TrialFiles
+from hpo.train.statistics import measured
 from hpo.train.step import Batch, Knobs, Step
 from hpo.train.timetable import Timetable
 from hpo.trainable import Trial, TrialStopped
@@ -36,8 +38,8 @@ def run(config: TrainConfig, trial: Trial) -> dict[str, float]:
     it again: reporting a step twice does no harm, losing one would.
 
     Returns:
-        `train_loss`, `val_loss` and `val_error` or `val_rmse` of the kept weights, the `best_epoch`
-        they are from, and how many `epochs` were run. A refit has no rows left to validate on: of
+        `train_loss`, `val_loss` and the scores of the kept weights, the `best_epoch` they are from,
+        and how many `epochs` were run. A refit has no rows left to validate on: of
         the metrics it reports and returns `train_loss` alone.
     """
     problem = assemble(config, trial.folder, trial.refit)
@@ -69,17 +71,21 @@ def run(config: TrainConfig, trial: Trial) -> dict[str, float]:
 
 
 def test(config: TrainConfig, trial: Trial) -> dict[str, float]:
-    """`test_loss` and `test_error` or `test_rmse` of the weights that a trial has left.
+    """`test_loss` and the scores on the test split of the weights that a trial has left.
 
-    Of several seeds the means, with standard errors.
+    Of several seeds the means, with standard errors; and of an ensemble what it comes to.
     """
     problem = assemble(config, trial.folder, trial.refit)
-    rows, metrics = problem.rows(problem.splits.test()), []
+    rows = problem.rows(problem.splits.test())
+    members = [
+        TrialFiles(folder, problem, seed).model()
+        for seed, folder in seeds_of(problem.config, trial)
+    ]
     with arithmetic(config.precision):
-        for seed, folder in seeds_of(problem.config, trial):
-            params, state = TrialFiles(folder, problem, seed).model()
-            metrics.append(evaluate(problem, params, state, rows))
-    return {f"test_{name}": value for name, value in combined(metrics).items()}
+        metrics = combined([evaluate(problem, *member, rows) for member in members])
+        if config.ensemble != "off":
+            metrics |= evaluate_together(problem, members, rows)
+    return {f"test_{name}": value for name, value in metrics.items()}
 
 
 def value_and_grad(
@@ -101,7 +107,7 @@ class Training:
         self._seed = seed
         self._train = problem.rows(problem.splits.train)
         self._validation = problem.rows(problem.splits.validation)
-        self._timetable = Timetable.of(config, len(self._train))
+        self._timetable = Timetable.of(config, problem.epoch_rows)
         self._epochs = Epochs(problem, self._timetable)
 
         like = problem.like
@@ -145,20 +151,36 @@ class Training:
         train_loss = float(torch.stack(losses).double().cpu() @ weights / weights.sum())
 
         shown = self._step.eval_params(params, state, self._knobs)
+        model_state = self._model_state(shown, state["model"], progress.epoch)
         reached = {"train_loss": train_loss}
         if self._problem.refit is None:
-            validation = evaluate(self._problem, shown, state["model"], self._validation)
+            validation = evaluate(self._problem, shown, model_state, self._validation)
             reached |= {f"val_{name}": value for name, value in validation.items()}
         epoch = progress.epoch + 1
         kept = progress.kept
         if kept is None or self._epochs.keeps(epoch, reached, kept.epoch, kept.metrics):
-            kept = Kept(shown, state["model"], epoch, reached)
+            kept = Kept(shown, model_state, epoch, reached)
         return Progress(epoch, params, state, reached, kept)
+
+    def _model_state(self, shown: torch.Tensor, state: ModelState, epoch: int) -> ModelState:
+        """What belongs to the parameters shown of what the model keeps."""
+        if not self._step.evaluates_others:
+            return state
+        model, params = self._problem.config.model, self._problem.layout.split(shown)
+        batches = torch.split(self._order(epoch), self._timetable.batch_sizes[epoch])
+        return measured(
+            state,
+            batches,
+            lambda index: model.statistics(params, state, self._train.take(index)[0]),
+        )
+
+    def _order(self, epoch: int) -> torch.Tensor:
+        rows = torch.arange(len(self._train), device=self._train.device)
+        order: torch.Tensor = orders([self._seed], [epoch], rows)[0]
+        return order[: self._problem.epoch_rows]
 
     def _batches(self, epoch: int) -> Iterator[Batch]:
         train, size = self._train, self._timetable.batch_sizes[epoch]
-        rows = torch.arange(len(train), device=train.device)
-        (order,) = orders([self._seed], [epoch], rows)
         steps = self._timetable.steps(epoch)
         numbers = zip(
             self._t[steps].unbind(),
@@ -166,5 +188,5 @@ class Training:
             self._keys[steps].unbind(),
             strict=True,
         )
-        for batch, of_step in zip(train.batches(size, order), numbers, strict=True):
+        for batch, of_step in zip(train.batches(size, self._order(epoch)), numbers, strict=True):
             yield Batch(*batch, *of_step)

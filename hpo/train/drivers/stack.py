@@ -144,11 +144,14 @@ class Program:
     def __init__(self, problem: Problem) -> None:
         like = problem.like
         self._config = problem.config
+        self._layout = problem.layout
         self._single = Step(problem.config, problem.layout, like, grad_and_value)
         self._totals = partial(totals_of, problem)
         step = torch.func.vmap(self._step)
         self.step = Compiled(step) if problem.config.compile else step
         self.shown = torch.func.vmap(self._shown)
+        self.evaluates_others = self._single.evaluates_others
+        self.statistics = torch.func.vmap(self._statistics)
         self.totals = torch.func.vmap(self._totals, in_dims=(0, 0, None, None))
 
     def start(self, params: torch.Tensor, values: Values) -> Stack:
@@ -179,6 +182,9 @@ class Program:
 
     def _shown(self, params: torch.Tensor, state: State, values: Values) -> torch.Tensor:
         return self._single.eval_params(params, state, self._knobs(values))
+
+    def _statistics(self, params: torch.Tensor, state: ModelState, x: torch.Tensor) -> ModelState:
+        return self._config.model.statistics(self._layout.split(params), state, x)
 
     def _knobs(self, values: Values) -> Knobs:
         return Knobs.of(bind(self._config, values))

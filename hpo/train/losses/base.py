@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from hpo.train.settings import Settings
-from hpo.train.task import Task
+from hpo.train.task import Target, Task
 
 if TYPE_CHECKING:
     import torch
@@ -24,6 +24,14 @@ class LossPart(Settings):
     def check(self, outputs: int) -> None:
         """Raises InputError if a setting means nothing for so many outputs of the model."""
 
+    def bound(self, targets: tuple[Target, ...]) -> Self:
+        """The loss of several targets that may be of different kinds; none where they are alike.
+
+        Raises:
+            InputError: a setting does not fit them.
+        """
+        return self
+
     @abstractmethod
     def training(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """The mean loss of a batch as training minimises it, [].
@@ -31,7 +39,7 @@ class LossPart(Settings):
         Args:
             outputs: of the model, [B, D], or [B, L, D] for windows of a text.
             targets: classes, int64 [B] or [B, L], or their probabilities [B, D] where rows are
-                mixtures; or numbers [B, D].
+                mixtures; or numbers [B, D]; or those of a `Target` after those of another [B, D].
         """
 
     @abstractmethod

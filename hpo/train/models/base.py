@@ -11,10 +11,10 @@ from pydantic import Field
 
 from hpo.errors import InputError
 from hpo.lazy import lazy
-from hpo.train.layout import Layout, Named
+from hpo.train.layout import Feed, Layout, Named
 from hpo.train.normalizations import BatchNorm, ModelState, NoNormalization, Normalization
 from hpo.train.settings import Settings
-from hpo.train.task import Task
+from hpo.train.task import Target, Task
 
 if TYPE_CHECKING:
     import torch
@@ -61,16 +61,21 @@ class ModelPart(Settings):
         trusted: whether it is known to come to the same for many trials at once.
     """
 
-    tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "reconstruction"})
+    tasks: ClassVar[frozenset[Task]] = frozenset(
+        {"classification", "regression", "reconstruction", "multitask"}
+    )
     head: ClassVar[str | None] = None
     exempt: ClassVar[frozenset[str]] = frozenset()
     trusted: ClassVar[bool] = True
 
-    def bound(self, folder: Path, inputs: tuple[int, ...], outputs: int) -> Self:
+    def bound(
+        self, folder: Path, inputs: tuple[int, ...], outputs: int, targets: tuple[Target, ...]
+    ) -> Self:
         """The model for these examples; what is not known from the settings is found out here.
 
         Args:
             folder: where code of the user is looked up first.
+            targets: that share the outputs, where they may be of different kinds.
 
         Raises:
             InputError: it cannot be built.
@@ -93,7 +98,9 @@ class ModelPart(Settings):
         """Its parameters as one vector; see `shapes`."""
         shapes = self.shapes(inputs, outputs)
         blocks = {name: self.stacked(name) for name in shapes}
-        return Layout(shapes, self.exempt, blocks, self.head)
+        return Layout(
+            shapes, self.exempt, blocks, self.head, branches=self.branches(), feeds=self.feeds()
+        )
 
     def initial(self, name: str, shape: tuple[int, ...]) -> torch.Tensor | None:
         """The first values of a parameter where the model knows them, float64 on the CPU.
@@ -107,6 +114,14 @@ class ModelPart(Settings):
         a cell, groups of a convolution."""
         return 1
 
+    def branches(self) -> tuple[str, ...]:
+        """The sites at which something is added to a bypass, in the order of the forward pass."""
+        return ()
+
+    def feeds(self) -> dict[str, Feed]:
+        """Hidden layers whose units one other layer alone sees, so that one can be taken out."""
+        return {}
+
     def init_params(self, params: Named) -> Named:
         """The first parameters, given what was drawn or `initial` knows, and zeros for the rest."""
         return params
@@ -118,6 +133,16 @@ class ModelPart(Settings):
     def mixes_rows(self) -> bool:
         """Whether what training makes of a row depends on the other rows of its batch."""
         return False
+
+    def statistics(self, params: Named, state: Named, x: torch.Tensor) -> ModelState:
+        """Of the state what follows from parameters and a batch alone: its running statistics, as
+        this batch by itself would have them.
+
+        Args:
+            state: as `init_state` or a training step returned it.
+            x: inputs, [B, ...].
+        """
+        return {}
 
     def positions(self, inputs: tuple[int, ...]) -> int:
         """How many positions of an example it has activations of, each like those of one row."""
@@ -152,6 +177,13 @@ class NormalizedModel(ModelPart):
 
     def mixes_rows(self) -> bool:
         return isinstance(self.normalization, BatchNorm)
+
+    def statistics(self, params: Named, state: Named, x: torch.Tensor) -> ModelState:
+        if not isinstance(self.normalization, BatchNorm):
+            return {}
+        forgetful = self.normalization.model_copy(update={"momentum": 1.0})
+        model = self.model_copy(update={"normalization": forgetful})
+        return model.apply(params, state, x, as_it_is, training=True)[1]
 
 
 def image_shape(kind: str, inputs: tuple[int, ...], halvings: int) -> tuple[int, int, int]:

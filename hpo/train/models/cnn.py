@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from hpo.lazy import lazy
-from hpo.train.layout import Named
+from hpo.train.layout import Feed, Named
 from hpo.train.models.base import (
     Activation,
     NormalizedModel,
@@ -44,6 +45,10 @@ class Cnn(NormalizedModel):
             planes = filters
         pixels = (height >> stages) * (width >> stages)
         return {**shapes, "head.weight": (outputs, planes * pixels), "head.bias": (outputs,)}
+
+    def feeds(self) -> dict[str, Feed]:
+        names = [*(f"stages.{stage}" for stage in range(len(self.channels))), "head"]
+        return {name: Feed(name, to) for name, to in pairwise(names)}
 
     def apply(
         self, params: Named, state: Named, x: torch.Tensor, on_hidden: OnHidden, training: bool

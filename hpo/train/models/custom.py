@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
@@ -10,8 +10,9 @@ from pydantic import Field, PrivateAttr
 from hpo.errors import InputError, TrainableError, first_line
 from hpo.lazy import lazy
 from hpo.train.layout import Named
-from hpo.train.models.base import ModelPart, OnHidden
+from hpo.train.models.base import ModelPart, OnHidden, as_it_is
 from hpo.train.normalizations import ModelState
+from hpo.train.task import Target
 from hpo.trainable.loading import find
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ class Custom(ModelPart):
     )
     _module: Any = PrivateAttr(None)  # a torch.nn.Module: Pydantic would load torch to see that
 
-    def bound(self, folder: Path, inputs: tuple[int, ...], outputs: int) -> Self:
+    def bound(
+        self, folder: Path, inputs: tuple[int, ...], outputs: int, targets: tuple[Target, ...]
+    ) -> Self:
         bound = self.model_copy()
         bound._module = self._built(folder, inputs, outputs)
         return bound
@@ -86,6 +89,17 @@ class Custom(ModelPart):
         with _hooked(network, self.hidden, on_hidden):
             outputs: torch.Tensor = torch.func.functional_call(network, {**params, **buffers}, (x,))
         return outputs, buffers if training else dict(state)
+
+    def statistics(self, params: Named, state: Named, x: torch.Tensor) -> ModelState:
+        norms = {
+            name: module
+            for name, module in self._network.named_modules()
+            if isinstance(module, torch.nn.modules.batchnorm._BatchNorm)
+        }
+        with _forgetful(norms.values()):
+            _, after = self.apply(params, state, x, as_it_is, training=True)
+        names = [f"{name}.{key}" for name in norms for key in ("running_mean", "running_var")]
+        return {name: after[name] for name in names if name in after}
 
     @property
     def _network(self) -> torch.nn.Module:
@@ -154,6 +168,19 @@ class Custom(ModelPart):
                 f"return {(2, outputs)}, it returns {found}",
                 "it must map [B, *inputs] to [B, outputs]",
             )
+
+
+@contextmanager
+def _forgetful(norms: Iterable[Any]) -> Iterator[None]:
+    """Within it, batch normalizations run statistics of the last batch alone."""
+    momenta = {norm: norm.momentum for norm in norms}
+    try:
+        for norm in momenta:
+            norm.momentum = 1.0
+        yield
+    finally:
+        for norm, momentum in momenta.items():
+            norm.momentum = momentum
 
 
 @contextmanager

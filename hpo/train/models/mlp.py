@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from hpo.lazy import lazy
-from hpo.train.layout import Named
+from hpo.train.layout import Feed, Named
 from hpo.train.models.base import Activation, NormalizedModel, OnHidden, activation
 from hpo.train.normalizations import DenseNormalization, ModelState, NoNormalization
 
@@ -41,6 +41,10 @@ class Mlp(NormalizedModel):
             shapes |= self.normalization.place(name, fan_out)
         last = f"layers.{len(self.widths)}"
         return {**shapes, f"{last}.weight": (outputs, sizes[-1]), f"{last}.bias": (outputs,)}
+
+    def feeds(self) -> dict[str, Feed]:
+        names = [f"layers.{layer}" for layer in range(len(self.widths) + 1)]
+        return {name: Feed(name, to) for name, to in pairwise(names)}
 
     def apply(
         self, params: Named, state: Named, x: torch.Tensor, on_hidden: OnHidden, training: bool

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
+from hpo.errors import InputError
 from hpo.lazy import lazy
 from hpo.train.layout import Named
 from hpo.train.models.base import Activation, ModelPart, OnHidden, activation
 from hpo.train.normalizations import ModelState
-from hpo.train.task import Task
+from hpo.train.task import Target, Task
 
 if TYPE_CHECKING:
     import torch
@@ -25,12 +27,13 @@ Widths = tuple[Annotated[int, Field(ge=1, le=16384)], ...]
 class Multitask(ModelPart):
     """Dense layers that all targets share, then dense layers of its own, a head, for each target.
 
-    `loss.auxiliary` weighs the targets beside the first one, and `data.scored: first` leaves them
-    out of what is reported: they are there to shape the shared layers.
+    A head has an output for each class of its target, or one for a number. `loss.auxiliary` weighs
+    the targets beside the first one, and `data.scored: first` leaves them out of what is reported:
+    they are there to shape the shared layers.
     """
 
     reference: ClassVar[str] = "Caruana 1997, Multitask learning"
-    tasks: ClassVar[frozenset[Task]] = frozenset({"regression"})
+    tasks: ClassVar[frozenset[Task]] = frozenset({"regression", "multitask"})
     head: ClassVar[str | None] = "heads"
 
     kind: Literal["multitask"] = "multitask"
@@ -41,12 +44,27 @@ class Multitask(ModelPart):
         (32,), max_length=64, description="units of each hidden layer of a head"
     )
     activation: Activation = Field("relu", description="after each hidden layer")
+    _targets: tuple[Target, ...] = PrivateAttr(())
+
+    def bound(
+        self, folder: Path, inputs: tuple[int, ...], outputs: int, targets: tuple[Target, ...]
+    ) -> Self:
+        if outputs == 1:
+            raise InputError(
+                "model multitask has a head for each of several targets, the data have one",
+                "use model kind mlp, or name more targets in data",
+            )
+        bound = self.model_copy()
+        bound._targets = targets
+        return bound
 
     def shapes(self, inputs: tuple[int, ...], outputs: int) -> dict[str, tuple[int, ...]]:
-        shared = (math.prod(inputs), *self.widths)
-        own = (self.widths[-1], *self.head_widths, 1)
+        heads = [target.outputs for target in self._targets] or [1] * outputs
+        stacks = {"trunk": (math.prod(inputs), *self.widths)}
+        for t, own in enumerate(heads):
+            stacks[f"heads.{t}"] = (self.widths[-1], *self.head_widths, own)
         shapes: dict[str, tuple[int, ...]] = {}
-        for name, sizes in [("trunk", shared), *((f"heads.{t}", own) for t in range(outputs))]:
+        for name, sizes in stacks.items():
             for layer, (fan_in, fan_out) in enumerate(pairwise(sizes)):
                 shapes[f"{name}.{layer}.weight"] = (fan_out, fan_in)
                 shapes[f"{name}.{layer}.bias"] = (fan_out,)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from hpo.lazy import lazy
-from hpo.train.layout import Named
+from hpo.train.layout import Feed, Named
 from hpo.train.models.base import (
     Activation,
     NormalizedModel,
@@ -53,6 +53,11 @@ class ResNet(NormalizedModel):
         shapes |= normalization.place("head", last)
         return {**shapes, "head.weight": (outputs, last), "head.bias": (outputs,)}
 
+    def feeds(self) -> dict[str, Feed]:
+        # All others add to a bypass, which every later block sees.
+        seconds = [f"{block}.conv2" for block, *_ in self._blocks()]
+        return {f"{to.removesuffix('2')}1": Feed(to, to) for to in seconds}
+
     def apply(
         self, params: Named, state: Named, x: torch.Tensor, on_hidden: OnHidden, training: bool
     ) -> tuple[torch.Tensor, ModelState]:
@@ -78,6 +83,9 @@ class ResNet(NormalizedModel):
             h = h + on_hidden(convolved(a, second), block, "branch")
         a = on_hidden(activated(h, "head").mean((2, 3)), "head")
         return F.linear(a, params["head.weight"], params["head.bias"]), kept
+
+    def branches(self) -> tuple[str, ...]:
+        return tuple(block for block, *_ in self._blocks())
 
     def _blocks(self) -> Iterator[tuple[str, int, int, int]]:
         """Name, channels before and after, and stride of each block."""

@@ -24,7 +24,9 @@ class SequenceModel(ModelPart):
     """Takes windows of characters, int64 [B, L], and scores each next character; or takes a series,
     [B, channels, L] or [B, L], and gives one answer for the whole of it."""
 
-    tasks: ClassVar[frozenset[Task]] = frozenset({"classification", "regression", "next_character"})
+    tasks: ClassVar[frozenset[Task]] = frozenset(
+        {"classification", "regression", "next_character", "multitask"}
+    )
     exempt: ClassVar[frozenset[str]] = frozenset({EMBEDDING, POSITIONS})
 
     def positions(self, inputs: tuple[int, ...]) -> int:

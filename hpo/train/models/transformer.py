@@ -98,6 +98,10 @@ class Transformer(SequenceModel):
     def stacked(self, name: str) -> int:
         return 3 if name.endswith("in_proj_weight") else 1
 
+    def branches(self) -> tuple[str, ...]:
+        both = ("self_attn", "linear2")
+        return tuple(f"layers.{layer}.{name}" for layer in range(self.layers) for name in both)
+
     def initial(self, name: str, shape: tuple[int, ...]) -> torch.Tensor | None:
         if name == POSITIONS:
             return sinusoids(*shape)

@@ -45,8 +45,8 @@ class Adam(OptimizerPart):
     ) -> tuple[torch.Tensor, OptimizerState]:
         mean = torch.lerp(grads, state["mean"], self.beta1)
         square = torch.lerp(grads * grads, state["square"], self.beta2)
-        denominator = torch.sqrt(square / _one_minus_power(self.beta2, t + 1)) + self.eps
-        direction = mean / _one_minus_power(self.beta1, t + 1) / denominator
+        denominator = torch.sqrt(square / one_minus_power(self.beta2, t + 1)) + self.eps
+        direction = mean / one_minus_power(self.beta1, t + 1) / denominator
         return direction, {"mean": mean, "square": square}
 
     def scaled(self, kappa: float) -> dict[str, float]:
@@ -63,6 +63,6 @@ class Adam(OptimizerPart):
         }
 
 
-def _one_minus_power(beta: torch.Tensor | float, t: torch.Tensor) -> torch.Tensor:
+def one_minus_power(beta: torch.Tensor | float, t: torch.Tensor) -> torch.Tensor:
     """1 - beta**t without the cancellation that costs float32 half its digits at small t."""
     return -torch.expm1(t * torch.log(torch.as_tensor(beta, dtype=t.dtype, device=t.device)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from hpo.train.layout import Layout, Named
@@ -37,6 +37,7 @@ class Context:
         layout: names and shapes of the parameter vector.
         weights: 1 at weights and 0 at biases, gains, embeddings and all else that penalties leave
             alone, [P].
+        state: of all parts, as this step found it.
     """
 
     t: torch.Tensor
@@ -44,6 +45,7 @@ class Context:
     noise: Noise
     layout: Layout
     weights: torch.Tensor
+    state: State = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +53,14 @@ class Moment:
     """When a hook between two epochs is called.
 
     Args:
+        name: under which the state has what is the part's own.
         epoch: epochs done.
         epochs: that there are in all.
         layout: names and shapes of the parameter vector.
         generator: what is random is drawn from it; on the CPU.
     """
 
+    name: str
     epoch: int
     epochs: int
     layout: Layout
@@ -80,11 +84,12 @@ class Regularizer(Settings):
             InputError: it does not.
         """
 
-    def init_state(self, params: torch.Tensor) -> PartState:
+    def init_state(self, params: torch.Tensor, layout: Layout) -> PartState:
         """Tensors of its own that the part keeps from step to step; called once, before training.
 
         Args:
             params: the initial parameters, [P].
+            layout: names and shapes of the parameter vector.
         """
         return {}
 
@@ -106,6 +111,13 @@ class Regularizer(Settings):
         """Whether `before_epoch` changes anything when so many of all epochs are done."""
         return True
 
+    def rate_factor(self, epoch: int, epochs: int) -> float:
+        """By what the learning rate is multiplied in the epoch after so many of all epochs.
+
+        Known before the first step, so that numbers stand in all fields.
+        """
+        return 1.0
+
     def on_batch(
         self, x: torch.Tensor, y: torch.Tensor, context: Context
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -122,7 +134,8 @@ class Regularizer(Settings):
         """Replaces the way gradients are computed, for methods that take more than one.
 
         The hooks from `on_params` to `on_loss` run inside it, as often as it asks for a gradient.
-        What a model keeps beside its parameters is what the last gradient left; all start alike.
+        Whoever wraps takes the first one at the parameters given. What a model keeps beside its
+        parameters is what that one left; all start alike.
         """
         return gradient
 
@@ -223,7 +236,11 @@ class Regularizer(Settings):
         return params, state
 
     def eval_params(self, params: torch.Tensor, state: PartState) -> torch.Tensor:
-        """The parameters [P] to evaluate and to keep, where these are not the trained ones."""
+        """The parameters [P] to evaluate and to keep, where these are not the trained ones.
+
+        What batch normalization has seen while training belongs to the trained ones: for others it
+        is measured anew, see `hpo.train.statistics`.
+        """
         return params
 
     def active(self) -> bool:

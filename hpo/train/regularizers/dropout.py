@@ -15,10 +15,39 @@ else:
     torch = lazy("torch")
 
 
-def dropout(h: torch.Tensor, rate: torch.Tensor | float, noise: Noise, site: str) -> torch.Tensor:
-    """Sets a share `rate` in [0, 1) of `h` to zero and divides the rest by 1 - rate."""
+def inverted_dropout(
+    h: torch.Tensor, keep: torch.Tensor, rate: torch.Tensor | float
+) -> torch.Tensor:
+    """What is kept of `h`, divided by the share that is kept: h * keep / (1 - rate).
+
+    The mean over masks is `h`, so that nothing is scaled at evaluation. The shape of the mask makes
+    the method: that of activations, dropout; that of weights, DropConnect; [B, 1, width], one mask
+    for all steps of a sequence; [B, 1, 1, 1], whole branches beside a bypass, stochastic depth.
+
+    Args:
+        h: activations or weights.
+        keep: true with probability 1 - rate, bool, broadcasts with `h`.
+        rate: the share that is dropped, in [0, 1); what a textbook calls p may be 1 - rate.
+
+    Reference: Srivastava et al. 2014, JMLR 15.
+    """
+    return h * (keep / (1.0 - rate))
+
+
+def dropout(
+    h: torch.Tensor,
+    rate: torch.Tensor | float,
+    noise: Noise,
+    site: str,
+    shape: torch.Size | None = None,
+) -> torch.Tensor:
+    """`inverted_dropout` with a mask from `noise`.
+
+    Args:
+        shape: of the mask; default: that of `h`.
+    """
     rate = torch.as_tensor(rate, dtype=h.dtype, device=h.device)
-    return h * (noise.keep(rate, site, h.shape) / (1.0 - rate))
+    return inverted_dropout(h, noise.keep(rate, site, shape or h.shape), rate)
 
 
 class Dropout(Regularizer):

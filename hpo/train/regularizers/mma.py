@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from hpo.lazy import lazy
 from hpo.train.regularizers.layer_penalty import LayerPenalty
-from hpo.train.regularizers.rows import as_rows, directions
+from hpo.train.regularizers.rows import as_rows, directions, product
 
 if TYPE_CHECKING:
     import torch
@@ -40,7 +40,7 @@ def mma_loss(weight: torch.Tensor) -> torch.Tensor:
     unit, alive = directions(rows)
     own = torch.eye(n, dtype=torch.bool, device=rows.device)
     # Less than any cosine: a row is not its own neighbour, and a row of zeros is nobody's.
-    gram = torch.where(own | ~alive, NOBODY, unit @ unit.T)
+    gram = torch.where(own | ~alive, NOBODY, product(unit, unit.T))
     nearest = gram.max(dim=1).values
     nearest = torch.where(nearest > NOBODY, nearest, 0.0)
     clamped = nearest + (nearest.clamp(-CLAMP, CLAMP) - nearest).detach()

@@ -33,3 +33,9 @@ def directions(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         safe / torch.linalg.vector_norm(safe, dim=1, keepdim=True),
         torch.zeros_like(rows),
     ), alive
+
+
+def product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """a @ b with all the digits that they have, whatever autocast says."""
+    with torch.autocast(a.device.type, enabled=False):
+        return a @ b
