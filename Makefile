@@ -1,7 +1,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install demo test lint bench faults clean
+.PHONY: install demo test lint bench faults reproductions clean
 
 # Everything runs in a virtual environment of this folder; it is made anew when pyproject.toml changes.
 # pip would compile the packages one after the other, which takes longer than all else but the download.
@@ -45,6 +45,12 @@ bench: install
 TIMES ?= 10
 faults: install
 	$(BIN)/python tests/faults/matrix.py --times $(TIMES)
+
+# The figures and pictures of docs/reproductions.md, in a minute or two.
+reproductions: install
+	$(BIN)/python studies/reproductions/implicit_sparsity.py
+	$(BIN)/python studies/reproductions/sparse_image.py
+	$(BIN)/python studies/reproductions/closed_forms.py
 
 clean:
 	rm -rf .venv

@@ -21,6 +21,7 @@ from hpo.train.regularizers.comhe import comhe_energy
 from hpo.train.regularizers.dropout import inverted_dropout
 from hpo.train.regularizers.gradient_noise import gradient_noise_sd
 from hpo.train.regularizers.l1 import soft_threshold
+from hpo.train.regularizers.max_norm import max_norm_project
 from hpo.train.regularizers.mhe import mhe_energy
 from hpo.train.regularizers.mma import mma_loss
 from hpo.train.regularizers.orthogonality import orthogonality_cost
@@ -39,6 +40,7 @@ __all__ = [
     "ensemble_error",
     "gradient_noise_sd",
     "inverted_dropout",
+    "max_norm_project",
     "mhe_energy",
     "minimal_angles",
     "mixup",

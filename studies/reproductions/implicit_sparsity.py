@@ -103,8 +103,8 @@ def show(title: str, runs: Sequence[Descent], console: Console) -> None:
             f"{run.rate:.3g}",
             "none" if window.first is None else f"{window.first} to {window.last}",
             str(window.length),
-            f"{window.least:.4g}",
-            str(window.argmin),
+            f"{window.minimum:.4g}",
+            str(window.best),
             f"{run.errors[-1]:.3g}",
         )
     console.print(table)
@@ -139,7 +139,7 @@ def plot(runs: Sequence[Descent], others: dict[str, float], file: Path) -> None:
     for name, style in (("best lasso", "--"), ("best ridge", "-.")):
         axes.axhline(others[name], color="grey", linewidth=0.8, linestyle=style, label=name)
     axes.set(xlabel="step", ylabel="|w - w*|²", title="Windows for early stopping, alpha = 0.05")
-    axes.legend()
+    axes.legend(loc="upper right")
     figure.savefig(file, dpi=120)
 
 

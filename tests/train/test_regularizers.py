@@ -19,7 +19,7 @@ from hpo.train.regularizers.base import Context
 from hpo.train.regularizers.clipping import clip_by_norm, clip_by_value
 from hpo.train.regularizers.dropout import dropout
 from hpo.train.regularizers.l1 import soft_threshold
-from hpo.train.regularizers.max_norm import project_rows
+from hpo.train.regularizers.max_norm import max_norm_project
 from hpo.train.settings import per_lane
 from hpo.train.step import Batch, Knobs, Step
 from hpo.train.task import Target, Window
@@ -54,16 +54,16 @@ def test_l1_solves_the_diagonal_lasso() -> None:
 def test_max_norm_equals_torch_renorm() -> None:
     weight = torch.tensor([[3.0, 4.0], [0.3, 0.4], [6.0, 8.0]], dtype=torch.float64)
     expected = [[1.1999999760000004, 1.5999999680000005], [0.3, 0.4], [1.199999988, 1.599999984]]
-    found = project_rows(weight, 2.0)
+    found = max_norm_project(weight, 2.0)
     # torch.renorm adds 1e-7 to the norm, so that it lands a little inside the ball.
     assert torch.allclose(found, torch.tensor(expected, dtype=torch.float64), rtol=1e-6)
     kernel = torch.randn(6, 4, 3, 3, dtype=torch.float64)
-    assert torch.allclose(project_rows(kernel, 1.5), torch.renorm(kernel, 2, 0, 1.5), rtol=1e-6)
-    assert (project_rows(kernel, 1.5).flatten(1).norm(dim=1) <= 1.5 * (1 + 1e-12)).all()
+    assert torch.allclose(max_norm_project(kernel, 1.5), torch.renorm(kernel, 2, 0, 1.5), rtol=1e-6)
+    assert (max_norm_project(kernel, 1.5).flatten(1).norm(dim=1) <= 1.5 * (1 + 1e-12)).all()
 
 
 def test_max_norm_leaves_rows_of_zeros_alone() -> None:
-    assert project_rows(torch.zeros(2, 3), 1.0).tolist() == [[0.0] * 3] * 2
+    assert max_norm_project(torch.zeros(2, 3), 1.0).tolist() == [[0.0] * 3] * 2
 
 
 def test_clipping_equals_torch() -> None:

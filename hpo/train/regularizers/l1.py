@@ -14,14 +14,15 @@ else:
     torch = lazy("torch")
 
 
-def soft_threshold(w: torch.Tensor, threshold: torch.Tensor) -> torch.Tensor:
-    """The proximal operator of threshold * |w|: sign(w) * max(|w| - threshold, 0).
+def soft_threshold(weight: torch.Tensor, amount: torch.Tensor | float) -> torch.Tensor:
+    """The proximal operator of amount * |w|: sign(w) * max(|w| - amount, 0).
 
     Args:
-        threshold: not negative; broadcasts with `w`.
+        weight: of any shape.
+        amount: not negative; broadcasts with `weight`.
     """
-    # As a difference of two equal numbers, what lies below the threshold becomes a true zero.
-    return w - torch.clamp(w, -threshold, threshold)
+    # As a difference of two equal numbers, what lies below the amount becomes a true zero.
+    return weight - torch.clamp(weight, -amount, amount)
 
 
 class L1(Regularizer):

@@ -15,16 +15,16 @@ else:
     torch = lazy("torch")
 
 
-def project_rows(w: torch.Tensor, radius: torch.Tensor | float) -> torch.Tensor:
-    """Scales each row of `w` down to `radius` where it is longer: w_i * min(1, radius / |w_i|).
+def max_norm_project(weight: torch.Tensor, radius: torch.Tensor | float) -> torch.Tensor:
+    """Scales rows down to `radius` where they are longer: w_i * min(1, radius / |w_i|).
 
     Args:
-        w: [O, ...]; a row is all that leads into one unit or filter.
+        weight: [O, ...]; a row is all that leads into one unit or filter.
         radius: > 0; infinity leaves everything as it is.
     """
-    rows = w.reshape(w.shape[0], -1)
+    rows = weight.reshape(weight.shape[0], -1)
     norms = torch.linalg.vector_norm(rows, dim=1, keepdim=True)
-    return (rows * torch.clamp(radius / norms, max=1.0)).view(w.shape)
+    return (rows * torch.clamp(radius / norms, max=1.0)).view(weight.shape)
 
 
 class MaxNorm(Regularizer):
@@ -42,5 +42,5 @@ class MaxNorm(Regularizer):
         named = context.layout.split(params)
         for name, value in named.items():
             if context.layout.is_penalised(name):
-                named[name] = project_rows(value, self.radius)
+                named[name] = max_norm_project(value, self.radius)
         return context.layout.join(named), state
