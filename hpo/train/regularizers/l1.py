@@ -21,8 +21,9 @@ def soft_threshold(weight: torch.Tensor, amount: torch.Tensor | float) -> torch.
         weight: of any shape.
         amount: not negative; broadcasts with `weight`.
     """
+    bound = torch.as_tensor(amount, dtype=weight.dtype, device=weight.device)
     # As a difference of two equal numbers, what lies below the amount becomes a true zero.
-    return weight - torch.clamp(weight, -amount, amount)
+    return weight - torch.clamp(weight, -bound, bound)
 
 
 class L1(Regularizer):
