@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from inspect import isclass
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -91,19 +93,49 @@ def _name(part: type[BaseModel]) -> str:
 
 
 def _bounds(info: FieldInfo) -> str:
-    """`[0, 1)`, or the alternatives, or the type's name."""
-    low = next((f"[{m.ge:g}" for m in info.metadata if hasattr(m, "ge")), "")
-    low = next((f"({m.gt:g}" for m in info.metadata if hasattr(m, "gt")), low)
-    high = next((f"{m.le:g}]" for m in info.metadata if hasattr(m, "le")), "")
-    high = next((f"{m.lt:g})" for m in info.metadata if hasattr(m, "lt")), high)
-    if low or high:
-        return f"{low or '(-inf'}, {high or 'inf)'}"
-    arguments = getattr(info.annotation, "__args__", ())
-    if arguments and all(isinstance(a, str) for a in arguments):
-        return " | ".join(arguments)
-    if arguments and all(isclass(a) and issubclass(a, BaseModel) for a in arguments):
-        return " | ".join(map(_name, arguments))
-    return getattr(info.annotation, "__name__", str(info.annotation))
+    """What may be written: `[0, 1)`, or the alternatives, or the type."""
+    return _range(info.metadata) or _written(info.annotation)
+
+
+def _range(metadata: Iterable[object]) -> str:
+    found: dict[str, Any] = {}
+    for mark in metadata:
+        found |= {name: getattr(mark, name) for name in _SIDES if hasattr(mark, name)}
+    low = next((_SIDES[name].format(found[name]) for name in ("gt", "ge") if name in found), "")
+    high = next((_SIDES[name].format(found[name]) for name in ("lt", "le") if name in found), "")
+    return f"{low or '(-inf'}, {high or 'inf)'}" if low or high else ""
+
+
+_SIDES = {"gt": "({:g}", "ge": "[{:g}", "lt": "{:g})", "le": "{:g}]"}
+
+
+def _written(annotation: Any) -> str:
+    """What may be written for a type."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        kind, *marks = arguments
+        metadata = (each for m in marks for each in getattr(m, "metadata", [m]))
+        return _range(metadata) or _written(kind)
+    if origin is Literal:
+        return " | ".join(map(str, arguments))
+    if origin in (Union, UnionType):
+        return " | ".join(map(_written, arguments))
+    if origin is tuple:
+        return f"list of {_written(arguments[0])}"
+    if origin is dict:
+        return f"{_written(arguments[1])} by name"
+    if isclass(annotation) and issubclass(annotation, BaseModel):
+        return _name(annotation)
+    return _TYPES[annotation]
+
+
+_TYPES = {
+    bool: "true | false",
+    int: "whole number",
+    float: "number",
+    str: "text",
+    type(None): "null",
+}
 
 
 def _default(info: FieldInfo) -> str:

@@ -45,3 +45,21 @@ def test_the_verdict_says_how_the_study_ends(write_study: Any) -> None:
     assert verdict({"sampler": "random"}, budget=budget) == (
         "random, as many trials as the budget allows"
     )
+
+
+def test_every_setting_of_every_part_says_what_may_be_written() -> None:
+    text = io.StringIO()
+    console = Console(file=text, width=300)
+    for table in tables.parts(None):
+        console.print(table)
+    rows = {" ".join(line.split()) for line in text.getvalue().splitlines()}
+    for row in (
+        "strength [0, 1000] required weight of the sum over layers; 0: none",
+        "layers all | hidden | conv | linear | list of text all whose weights: all, hidden (no "
+        "head), conv, linear, or names of layers",
+        "s 0 | 1 | 2 2 how local: the power of the distance, of which 0 is the logarithm",
+        "half_space true | false false whether a hidden unit repels others' opposites, too",
+    ):
+        assert row in rows, row
+    pythons = (" Union ", " Literal ", " tuple ", " dict ")
+    assert not [row for row in rows if any(name in f" {row} " for name in pythons)]
