@@ -107,13 +107,13 @@ def test_a_study_that_only_its_budget_ends(open_study):
 
 
 def test_a_trial_over_its_time_ends_at_its_next_report(open_study):
-    coordinator = open_study(budget={"trial_seconds": 0.05})
+    coordinator = open_study(budget={"trial_seconds": 1.0})
     spec = coordinator.next_trial("a")
     assert coordinator.report(0, spec.lease, Report(1, {"loss": 1.0}, 0)) is Decision.GO_ON
-    time.sleep(0.06)
+    time.sleep(1.1)
     assert coordinator.report(0, spec.lease, Report(2, {"loss": 1.0}, 0)) is Decision.TIME_OUT
     spec = coordinator.next_trial("a")
-    time.sleep(0.06)
+    time.sleep(1.1)
     complete(coordinator, spec, 0.1)  # over its time, too, though it never reported
     ended = coordinator.changes(0)[1][spec.number]
     assert (ended.state, ended.reason) == (
@@ -124,10 +124,10 @@ def test_a_trial_over_its_time_ends_at_its_next_report(open_study):
 
 def test_a_worker_that_is_deaf_to_the_time_limit_is_to_be_killed(open_study, monkeypatch):
     monkeypatch.setattr(coordinators, "OVERTIME_SECONDS", 0.05)
-    coordinator = open_study(budget={"trial_seconds": 0.05})
+    coordinator = open_study(budget={"trial_seconds": 1.0})
     spec = coordinator.next_trial("a")
     assert coordinator.overdue(["a"]) == ()
-    time.sleep(0.12)
+    time.sleep(1.12)
     for _ in range(2):  # until it has ended
         assert coordinator.overdue(["a"]) == ("a",)
     coordinator.worker_ended("a", died=True)
